@@ -1,0 +1,1 @@
+"""The scenes cascade: small models of coloured shapes, with a program that checks their pictures."""

@@ -1,0 +1,1 @@
+"""The vocabulary of HADIS: frozen values without behaviour beyond their own invariants."""
