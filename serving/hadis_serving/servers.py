@@ -41,7 +41,7 @@ async def serve(listeners: list[Listener], stop: asyncio.Event, *, grace_s: floa
     """
     servers = [_Server(_config(listener, grace_s)) for listener in listeners]
     running = [
-        asyncio.create_task(server.serve(sockets=[listener.socket]), name=listener.name)
+        asyncio.create_task(_run(server, listener), name=listener.name)
         for server, listener in zip(servers, listeners, strict=True)
     ]
     stopping = asyncio.create_task(stop.wait())
@@ -49,12 +49,16 @@ async def serve(listeners: list[Listener], stop: asyncio.Event, *, grace_s: floa
         done, _ = await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
         ended = [task for task in running if task in done]
         if ended and not stop.is_set():
-            raise RuntimeError(f"the {ended[0].get_name()} server ended by itself; see the log")
+            raise RuntimeError(
+                f"the {ended[0].get_name()} server ended by itself; see the log"
+            ) from ended[0].exception()
     finally:
         stopping.cancel()
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*running, return_exceptions=True)
+        for listener in listeners:
+            listener.socket.close()
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
@@ -62,6 +66,14 @@ def stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+
+
+async def _run(server: _Server, listener: Listener) -> None:
+    try:
+        await server.serve(sockets=[listener.socket])
+    except SystemExit as error:
+        # uvicorn leaves the process when an application does not start; a task must not.
+        raise RuntimeError(f"{listener.name} did not start") from error
 
 
 def _config(listener: Listener, grace_s: float) -> uvicorn.Config:

@@ -22,9 +22,7 @@ def test_without_keys_everyone_is_admitted() -> None:
         (None, False),
     ],
 )
-def test_a_key_opens_only_as_a_bearer_token(
-    authorization: str | None, want_admitted: bool
-) -> None:
+def test_a_key_opens_only_as_a_bearer_token(authorization: str | None, want_admitted: bool) -> None:
     api_keys = keys.ApiKeys(frozenset({"correct-horse"}))
     assert api_keys.admits(authorization) is want_admitted
 

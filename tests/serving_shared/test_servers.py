@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -47,5 +49,7 @@ async def test_a_server_whose_application_does_not_start_ends_all() -> None:
         await servers.serve(listeners, asyncio.Event(), grace_s=1)
 
 
-def _failing_lifespan(_: FastAPI) -> None:
+@contextlib.asynccontextmanager
+async def _failing_lifespan(_: FastAPI) -> AsyncIterator[None]:
     raise OSError("no disk")
+    yield
