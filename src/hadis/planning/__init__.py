@@ -1,0 +1,1 @@
+"""From demand to assignments: forecast, plan, place. Pure; every shell calls `cycles.run_cycle`."""

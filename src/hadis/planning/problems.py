@@ -1,0 +1,113 @@
+"""The planner's input and output: `Problem` and `Plan`, with the reasons of the decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hadis.terms.assignments import Lane
+from hadis.terms.ids import ModelName
+from hadis.terms.profiles import Profile
+
+
+class PlanStatus(StrEnum):
+    """How good the plan is known to be."""
+
+    OPTIMAL = "optimal"  # proved: no configuration within the constraints is better
+    FEASIBLE = "feasible"  # within the constraints, but the solver ran out of time
+    OVERLOAD = "overload"  # nothing carries the demand in time: fewest predicted violations
+
+
+class Constraint(StrEnum):
+    """Which constraint keeps the next better configuration out."""
+
+    NONE = "none"  # the plan has the best quality of the table
+    WORKERS = "workers"  # equations 3 and 4: not enough workers for the load
+    LATENCY = "latency"  # equation 5: the path would take longer than the SLO
+    WORKERS_AND_LATENCY = "workers and latency"  # each could be met, not both with one batch choice
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One planning problem over a lookup table.
+
+    `queue` holds waiting requests a model; `arrival_per_s` overrides the arrival rates of the
+    queueing estimate (default: demand times the route ratio of each configuration).
+    `current_workers`, `swap_s` and `residual_s` describe the fleet as it is; without them swaps
+    are free. `backlog_s` is waiting work in worker-seconds a model, to be worked off within
+    `drain_s` on top of the demand. A worker is planned to be busy at most `utilisation_limit` of
+    its time. `latency_scale` multiplies every latency of the table. `overhead_s` is what a request
+    spends outside the workers.
+    """
+
+    profile: Profile
+    demand_per_s: float
+    workers: int
+    slo_s: float
+    queue: Mapping[ModelName, int] = field(default_factory=dict)
+    arrival_per_s: Mapping[ModelName, float] = field(default_factory=dict)
+    current_workers: Mapping[ModelName, int] | None = None
+    swap_s: Mapping[ModelName, float] = field(default_factory=dict)
+    residual_s: Mapping[ModelName, float] = field(default_factory=dict)
+    backlog_s: Mapping[ModelName, float] = field(default_factory=dict)
+    drain_s: float = 40.0
+    max_lanes: int = 1
+    queue_safety_factor: float = 1.0
+    utilisation_limit: float = 1.0
+    latency_scale: float = 1.0
+    time_limit_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """The best configuration that the plan could not have, and what it would take."""
+
+    light: ModelName
+    heavy: ModelName
+    hardness_threshold: float
+    quality_threshold: float
+    quality: float
+    workers_needed: int
+    latency_s: float
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why this plan: what binds it, what is left over, what it could not have."""
+
+    binding: Constraint
+    idle_workers: int
+    slack_latency_s: float
+    utilisation: Mapping[ModelName, float]
+    alternative: Alternative | None = None
+    predicted_violation_ratio: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: lanes (largest share first), workers and batch size a model.
+
+    `latency_s` is equation 5's bound, `mean_latency_s` the expected mean of a request including
+    its waiting. `light_ratio` and `heavy_ratio` are the fractions of all requests that the light
+    and the heavy stages process, over all lanes.
+    """
+
+    status: PlanStatus
+    lanes: tuple[Lane, ...]
+    workers: Mapping[ModelName, int]
+    batch: Mapping[ModelName, int]
+    quality: float
+    measured: Mapping[str, float]
+    direct_ratio: float
+    light_ratio: float
+    heavy_ratio: float
+    latency_s: float
+    mean_latency_s: float
+    solve_s: float
+    reasons: Reasons
+
+    @property
+    def main_lane(self) -> Lane:
+        """The lane with the largest share; its pair and thresholds stand for the plan."""
+        return self.lanes[0]
