@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import uvicorn
-from uvicorn._types import ASGIApplication
+from starlette.types import ASGIApp
 
 # Longer than the idle time of pooled clients, which would otherwise reuse a connection that the
 # server is about to close.
@@ -23,7 +23,7 @@ KEEP_ALIVE_S = 75
 class Listener:
     """An ASGI application on a socket that is already listening."""
 
-    app: ASGIApplication
+    app: ASGIApp
     socket: socket.socket
     name: str
 

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from hadis_serving import keys, ports
 
 from hadis.errors import InvalidInput
+from hadis_serving import keys, ports
 
 
 def test_without_keys_everyone_is_admitted() -> None:

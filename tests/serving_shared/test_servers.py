@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI
-from hadis_serving import ports, probes, servers
 from prometheus_client import CollectorRegistry, Counter
+
+from hadis_serving import ports, probes, servers
 
 
 async def test_several_servers_start_and_stop_together() -> None:

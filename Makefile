@@ -1,0 +1,44 @@
+# `make help` lists the verbs. Everything is installed into .venv; nothing outside this folder changes.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# What the full test suite needs beside Python; without them the tests concerned are skipped by name.
+CI_PACKAGES := chromium prometheus
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install check fix test ci-packages train docs clean
+
+help: ## list these verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed-local ## serve the scenes cascade on this machine and open its page
+	@$(BIN)/hadis up $(ARGS)
+
+install: $(VENV)/.installed-dev ## set up .venv with everything that development needs
+
+check: $(VENV)/.installed-dev ## lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(VENV)/.installed-dev ## format and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(VENV)/.installed-dev ## run every test that this machine can run
+	$(BIN)/pytest $(ARGS)
+
+ci-packages: ## install the system packages that the full test suite needs (Debian or Ubuntu, as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CI_PACKAGES)
+
+train: $(VENV)/.installed-dev ## train the scenes cascade from scratch (two to three hours on two cores)
+	$(BIN)/python -m hadis_scenes.training $(ARGS)
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt scripts/setup
+	@scripts/setup $(VENV) $*
+	@touch $@
