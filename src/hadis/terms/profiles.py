@@ -57,7 +57,12 @@ class ProfileRow:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Everything that was measured of a cascade: the only input of the online phase."""
+    """Everything that was measured of a cascade: the only input of the online phase.
+
+    `scoring_latency_s` is the discriminator's time a batch, by batch size; empty when scoring is
+    part of the models' own latencies or costs nothing worth planning for. `overhead_s` is what a
+    request spends outside the workers: router, hardness, HTTP, encoding.
+    """
 
     name: str
     quality: QualityMetric
@@ -66,6 +71,8 @@ class Profile:
     deliver: Deliver = Deliver.HEAVY
     grid: tuple[ProfileRow, ...] = ()
     hardware: str | None = None
+    scoring_latency_s: dict[int, float] = field(default_factory=dict)
+    overhead_s: float = 0.0
     notes: dict[str, str] = field(default_factory=dict)
 
     def latency_of(self, model: ModelName) -> dict[int, float]:
