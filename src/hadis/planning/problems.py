@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from hadis.terms.assignments import Lane
 from hadis.terms.ids import ModelName
-from hadis.terms.profiles import Profile
+from hadis.terms.profiles import Profile, ProfileRow
 
 
 class PlanStatus(StrEnum):
@@ -15,6 +15,13 @@ class PlanStatus(StrEnum):
     OPTIMAL = "optimal"  # proved: no configuration within the constraints is better
     FEASIBLE = "feasible"  # within the constraints, but the solver ran out of time
     OVERLOAD = "overload"  # nothing carries the demand in time: fewest predicted violations
+
+
+class BatchPreference(StrEnum):
+    """Which batch sizes to take where several carry the plan."""
+
+    LATENCY = "latency"  # the ones with the shortest path
+    HEADROOM = "headroom"  # the ones that leave workers the most time for bursts
 
 
 class Constraint(StrEnum):
@@ -35,15 +42,15 @@ class Problem:
     `current_workers`, `swap_s` and `residual_s` describe the fleet as it is; without them swaps
     are free. `backlog_s` is waiting work in worker-seconds a model, to be worked off within
     `drain_s` on top of the demand. A worker is planned to be busy at most `utilisation_limit` of
-    its time. `latency_scale` multiplies every latency of the table. `overhead_s` is what a request
-    spends outside the workers.
+    its time. `latency_scale` multiplies every latency of the table; `overhead_s` is what a request
+    spends outside the workers (default: the profile's).
     """
 
     profile: Profile
     demand_per_s: float
     workers: int
     slo_s: float
-    queue: Mapping[ModelName, int] = field(default_factory=dict)
+    queue: Mapping[ModelName, float] = field(default_factory=dict)
     arrival_per_s: Mapping[ModelName, float] = field(default_factory=dict)
     current_workers: Mapping[ModelName, int] | None = None
     swap_s: Mapping[ModelName, float] = field(default_factory=dict)
@@ -54,6 +61,8 @@ class Problem:
     queue_safety_factor: float = 1.0
     utilisation_limit: float = 1.0
     latency_scale: float = 1.0
+    overhead_s: float | None = None
+    batch_preference: BatchPreference = BatchPreference.LATENCY
     time_limit_s: float = 2.0
 
 
@@ -85,8 +94,26 @@ class Reasons:
 
 
 @dataclass(frozen=True, slots=True)
+class RowShare:
+    """A row of the lookup table and the share of the demand that it carries."""
+
+    share: float
+    row: ProfileRow
+
+    def lane(self) -> Lane:
+        """Return the lane that realises the row."""
+        return Lane(
+            self.share,
+            self.row.light,
+            self.row.heavy,
+            self.row.hardness_threshold,
+            self.row.quality_threshold,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: lanes (largest share first), workers and batch size a model.
+    """What to run: rows by share (largest first), workers and batch size a model.
 
     `latency_s` is equation 5's bound, `mean_latency_s` the expected mean of a request including
     its waiting. `light_ratio` and `heavy_ratio` are the fractions of all requests that the light
@@ -94,7 +121,7 @@ class Plan:
     """
 
     status: PlanStatus
-    lanes: tuple[Lane, ...]
+    mix: tuple[RowShare, ...]
     workers: Mapping[ModelName, int]
     batch: Mapping[ModelName, int]
     quality: float
@@ -108,6 +135,11 @@ class Plan:
     reasons: Reasons
 
     @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes of the routing table once every worker is in place."""
+        return tuple(part.lane() for part in self.mix)
+
+    @property
     def main_lane(self) -> Lane:
         """The lane with the largest share; its pair and thresholds stand for the plan."""
-        return self.lanes[0]
+        return self.mix[0].lane()

@@ -1,0 +1,78 @@
+"""How long an image spends in a pool of workers on average: waiting, batch and scoring.
+
+A worker that is free takes whatever waits, up to its batch size, and never waits to fill a batch;
+arrivals are Poisson and a batch of n takes a fixed time. For one worker that is a Markov chain on
+the number that waits when a batch ends, solved numerically. Several workers share a stream better
+than each would carry its part alone; the wait shrinks as from M/M/1 to M/M/c (Allen and Cunneen's
+approximation scales both alike).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hadis.planning.tables import Floats
+
+LONGEST_QUEUE = 200
+"""Where the chain is cut off: beyond it a deadline of any use is missed anyway."""
+
+
+def mean_response_s(arrival_per_s: float, workers: int, batch_s: Sequence[float]) -> float:
+    """Return mean seconds from arrival to result; infinite where the pool cannot keep up.
+
+    `batch_s[n - 1]` is the time of a batch of n; its length is the largest batch.
+    """
+    if arrival_per_s <= 0.0:
+        return batch_s[0]
+    if workers <= 0:
+        return math.inf
+    each_per_s = arrival_per_s / workers
+    fastest_s = min(seconds / size for size, seconds in enumerate(batch_s, start=1))
+    if each_per_s * fastest_s >= 1.0:
+        return math.inf
+    wait_s, service_s, busy = _alone(each_per_s, np.asarray(batch_s, dtype=np.float64))
+    return wait_s * _pooling(workers, busy) + service_s
+
+
+def _alone(arrival_per_s: float, batch_s: Floats) -> tuple[float, float, float]:
+    """Return mean wait, mean service and busy share of one worker."""
+    waiting = np.arange(LONGEST_QUEUE + 1)
+    size = np.clip(waiting, 1, len(batch_s))
+    seconds = batch_s[size - 1]
+    left = np.maximum(waiting - size, 0)
+
+    # Transitions: what was left plus Poisson arrivals during the batch; the cut-off state keeps
+    # whatever would go beyond it.
+    mean = arrival_per_s * seconds
+    log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, LONGEST_QUEUE + 1)))))
+    arrivals = np.exp(waiting * np.log(mean)[:, None] - mean[:, None] - log_factorial)
+    chain = np.zeros((LONGEST_QUEUE + 1, LONGEST_QUEUE + 1))
+    for state, start in enumerate(left):
+        chain[state, start:] = arrivals[state, : LONGEST_QUEUE + 1 - start]
+    chain[:, -1] += 1.0 - chain.sum(axis=1)
+
+    equations = np.vstack([chain.T - np.eye(LONGEST_QUEUE + 1), np.ones(LONGEST_QUEUE + 1)])
+    target = np.zeros(LONGEST_QUEUE + 2)
+    target[-1] = 1.0
+    share = np.clip(np.linalg.lstsq(equations, target, rcond=None)[0], 0.0, None)
+    share /= share.sum()
+
+    length_s = seconds + np.where(waiting == 0, 1.0 / arrival_per_s, 0.0)
+    # Little's law on the time-average of waiting images over a cycle of the chain.
+    waiting_s = left * seconds + arrival_per_s * seconds**2 / 2.0
+    wait_s = (share @ waiting_s) / (arrival_per_s * (share @ length_s))
+    service_s = (share @ (size * seconds)) / (share @ size)
+    return float(wait_s), float(service_s), float((share @ seconds) / (share @ length_s))
+
+
+def _pooling(workers: int, busy: float) -> float:
+    """Return the wait in a pool over the wait of a lone worker that is as busy."""
+    if workers == 1 or busy <= 0.0:
+        return 1.0
+    offered = workers * min(busy, 1.0 - 1e-9)
+    blocked = 1.0  # Erlang's B by its recursion, from which C follows
+    for count in range(1, workers + 1):
+        blocked = offered * blocked / (count + offered * blocked)
+    delayed = blocked / (1.0 - busy * (1.0 - blocked))
+    return min(delayed / offered, 1.0)
