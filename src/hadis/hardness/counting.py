@@ -76,7 +76,11 @@ def _rarity_of(text: str) -> float:
 
 
 def _is_noun(words: Sequence[Word], index: int, placed: Sequence[bool]) -> bool:
-    return index < len(words) and words[index].tag.startswith("NN") and not placed[index]
+    if index >= len(words) or placed[index]:
+        return False
+    if words[index].text in ("one", "ones"):  # "a blue one"
+        return index > 0 and words[index - 1].tag.startswith("JJ")
+    return words[index].tag.startswith("NN")
 
 
 def _is_head(words: Sequence[Word], index: int, placed: Sequence[bool]) -> bool:
