@@ -1,1 +1,1 @@
-"""HADIS."""
+"""The `hadis` command and the local fleet that `hadis up` runs."""

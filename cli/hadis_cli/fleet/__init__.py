@@ -1,0 +1,1 @@
+"""The local fleet: a whole cascade as supervised processes on this machine."""
