@@ -17,7 +17,7 @@ _COMMON_ZIPF: Final = 5.0  # 100 in a million words ("red", "dog") and above: no
 _RARE_ZIPF: Final = 2.0  # 1 in ten million ("axolotl") and below: as rare as it gets
 _CONTENT: Final = ("FW", "JJ", "NN", "RB", "UH", "VB")  # tag prefixes of words that mean something
 _WORD: Final = re.compile(r"\w+")
-_NO_OBJECTS: Final = quantities.MEDIUMS | quantities.PLACES | quantities.DEGREES
+_NO_OBJECTS: Final = quantities.MEDIUMS | quantities.PLACES | quantities.CRAFT
 
 
 @functools.cache

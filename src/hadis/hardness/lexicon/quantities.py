@@ -41,7 +41,7 @@ PLACES: Final = lists.words(
 )
 """Nouns that name a part of the picture or of a thing; they belong to relations."""
 
-DEGREES: Final = lists.words(
+CRAFT: Final = lists.words(
     """
     4k 8k artstation bokeh detail details focus hd k lighting masterpiece megapixels quality
     resolution uhd
