@@ -1,1 +1,1 @@
-"""HADIS."""
+"""The router: HTTP clients on one side, workers on the other, the domain's decisions between."""

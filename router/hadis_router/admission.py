@@ -1,0 +1,86 @@
+"""Who is let in: a bounded number of images, and only those that can be in time.
+
+A request is judged by the lightest path that it may take. The judgement costs microseconds and
+comes before the prompt is scored: under ten times too much load most of the router's work is to
+say no.
+"""
+
+from hadis.errors import NoWorker, Overloaded
+from hadis.routing import admitting
+from hadis.routing.entry import Route
+from hadis.terms.assignments import Lane
+from hadis.terms.cascades import OnOverload, RouterLimits
+from hadis.terms.ids import ModelName
+from hadis_router.fleet_view import FleetView
+
+
+class Admission:
+    """The images in the router and how far its predictions may be trusted."""
+
+    def __init__(self, view: FleetView) -> None:
+        self._view = view
+        self.in_flight = 0
+        self.caution = admitting.LEAST_CAUTION
+
+    def admit(
+        self,
+        *,
+        images: int,
+        model: ModelName,
+        now_s: float,
+        latest_s: float,
+        backlog_s: float,
+        limits: RouterLimits,
+    ) -> None:
+        """Count `images` in.
+
+        Raises Overloaded when there are too many already or `model`, the lightest that would do,
+        is not expected to be done by `latest_s`; NoWorker when nobody has it.
+        """
+        if self.in_flight + images > limits.max_in_flight:
+            raise Overloaded(
+                f"the router holds {self.in_flight} of at most {limits.max_in_flight} images",
+                retry_after_s=1.0,
+            )
+        finish_s = self.finish_s(model, now_s, images=images)
+        if finish_s is None:
+            raise NoWorker(f"no ready worker holds {model}", retry_after_s=2.0)
+        excess_s = finish_s + backlog_s - latest_s
+        if excess_s > 0:
+            raise Overloaded(
+                f"the queue is too long to be done in time, by {excess_s:.1f} s",
+                retry_after_s=excess_s,
+            )
+        self.in_flight += images
+
+    def release(self, images: int) -> None:
+        """Count the images of an ended request out."""
+        self.in_flight -= images
+
+    def learn(self, *, on_time: bool) -> None:
+        """Note how an admitted image ended."""
+        self.caution = admitting.next_caution(self.caution, on_time=on_time)
+
+    def finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
+        """Return when a model's earliest worker is cautiously expected to be done."""
+        finish_s = self._view.expected_finish_s(model, now_s, images=images)
+        if finish_s is None:
+            return None
+        return admitting.cautious_finish_s(finish_s, now_s, self.caution)
+
+
+def gate_model(
+    route: Route, lane: Lane, pinned: ModelName | None, on_overload: OnOverload
+) -> ModelName:
+    """Return the model by whose queue a request is judged.
+
+    Under Degrade a planned request needs no more than a light image; under Shed it is let in only
+    while there is room for the heavy one, so that those inside keep their quality.
+    """
+    if pinned is not None:
+        return pinned
+    if route is Route.HEAVY_ONLY:
+        return lane.heavy
+    if route is Route.PLANNED and on_overload is OnOverload.SHED:
+        return lane.heavy
+    return lane.light

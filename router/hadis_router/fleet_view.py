@@ -1,0 +1,207 @@
+"""The workers as this router sees them: the routing table, a clock a worker, and who to avoid.
+
+Tables arrive on the control port, queue states with every reply, faults from failed calls. The view
+keeps no connection and makes no call; it answers which workers may be asked for a model.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hadis.routing import picking
+from hadis.terms.assignments import Lane, Role, RoutingTable, WorkerRef
+from hadis.terms.ids import ModelName
+from hadis.wire.assignments import RoutingTableBody
+from hadis.wire.generation import GenerateReport
+from hadis_router.latency_book import LatencyBook
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One worker process and what is known of it. A successor under the same name is another."""
+
+    ref: WorkerRef
+    clock_s: float = 0.0
+    progress_s: float = 0.0
+    vouched_progress_s: float = -1.0
+    sent: Counter[ModelName] = field(default_factory=Counter)
+    last_batch: int = 1
+    failures: int = 0
+    probe_at_s: float | None = None
+    lacks_until_s: dict[ModelName, float] = field(default_factory=dict)
+    gone: bool = False
+
+    @property
+    def in_flight(self) -> int:
+        """Images of this router that the worker has not answered."""
+        return self.sent.total()
+
+    @property
+    def is_avoided(self) -> bool:
+        """Whether it failed and has answered no probe since."""
+        return self.gone or self.probe_at_s is not None
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time to probe it."""
+        return self.probe_at_s is not None and self.probe_at_s <= now_s
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether a probe found the process alive during the present silence."""
+        return self.vouched_progress_s == self.progress_s
+
+    def may_have(self, model: ModelName, now_s: float) -> bool:
+        """Whether it has not said, within a while, that the model is not resident."""
+        return self.lacks_until_s.get(model, 0.0) <= now_s
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Workers that may be asked for a model: those assigned to it, and all others."""
+
+    assigned: list[Worker]
+    others: list[Worker]
+
+
+class FleetView:
+    """The newest routing table and the state of its workers."""
+
+    def __init__(self, book: LatencyBook, *, not_resident_s: float) -> None:
+        self.book = book
+        self.table: RoutingTable | None = None
+        self.body: RoutingTableBody | None = None
+        self.workers: dict[str, Worker] = {}
+        self._not_resident_s = not_resident_s
+        self._batch: dict[ModelName, int] = {}
+
+    @property
+    def version(self) -> int:
+        """The version in force; 0 before the first table."""
+        return 0 if self.table is None else self.table.version
+
+    def apply(self, body: RoutingTableBody) -> int:
+        """Take over a table unless it is older; return the version in force."""
+        if self.table is not None and body.version < self.table.version:
+            return self.table.version
+        table = body.to_terms()
+        known = self.workers
+        self.workers = {}
+        for ref in table.workers:
+            worker = known.pop(ref.name, None)
+            if worker is None or (worker.ref.uid, worker.ref.address) != (ref.uid, ref.address):
+                if worker is not None:
+                    worker.gone = True
+                worker = Worker(ref)
+            worker.ref = ref
+            self.workers[ref.name] = worker
+        for worker in known.values():
+            worker.gone = True
+        self.table, self.body = table, body
+        batches = (body.plan or {}).get("batch")
+        self._batch = (
+            {ModelName(str(model)): int(size) for model, size in batches.items()}
+            if isinstance(batches, dict)
+            else {}
+        )
+        return table.version
+
+    def pools(self, model: ModelName, now_s: float, tried: set[str]) -> Pools:
+        """Return the workers that may be asked now; `tried` holds uids that already were."""
+        assigned: list[Worker] = []
+        others: list[Worker] = []
+        for worker in self.workers.values():
+            if worker.ref.uid in tried or worker.is_avoided:
+                continue
+            if worker.may_have(model, now_s):
+                (assigned if worker.ref.model == model else others).append(worker)
+        return Pools(assigned, others)
+
+    def finish_s(self, worker: Worker, model: ModelName, now_s: float) -> float:
+        """Return when an image sent now would be done."""
+        return picking.start_s(worker.clock_s, now_s) + self.book.batch_s(model)
+
+    def expected_finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
+        """Return when the earliest worker would be done with `images`; None without a worker."""
+        pools = self.pools(model, now_s, set())
+        idle = [worker for worker in pools.others if worker.clock_s <= now_s]
+        pool = [*pools.assigned, *idle] if pools.assigned else pools.others
+        if not pool:
+            return None
+        finish_s = min(self.finish_s(worker, model, now_s) for worker in pool)
+        return finish_s + (images - 1) * self._shared_s(model) / len(pool)
+
+    def note_sent(self, worker: Worker, model: ModelName, now_s: float) -> None:
+        """Move a worker's clock on by one image."""
+        if worker.in_flight == 0:
+            worker.progress_s = now_s
+        worker.sent[model] += 1
+        worker.clock_s = picking.clock_after_sending(
+            worker.clock_s,
+            now_s,
+            alone_s=self.book.batch_s(model),
+            shared_s=self._shared_s(model),
+        )
+
+    def note_ended(self, worker: Worker, model: ModelName) -> None:
+        """Note that an image is no longer waited for, however it ended."""
+        worker.sent[model] -= 1
+        if worker.sent[model] <= 0:
+            del worker.sent[model]
+
+    def note_report(self, worker: Worker, report: GenerateReport, now_s: float) -> None:
+        """Set a worker's clock right and learn from the batch that it reports."""
+        worker.progress_s = now_s
+        worker.clock_s = picking.clock_after_reply(now_s, report.queue.free_in_s)
+        if report.batch_size > 0 and report.generate_s > 0:
+            worker.failures = 0
+            worker.last_batch = report.batch_size
+            self.book.observe(
+                ModelName(report.model), report.batch_size, report.generate_s + report.score_s
+            )
+
+    def note_failure(self, worker: Worker, now_s: float) -> None:
+        """Avoid a worker for a while, longer with every failure in a row."""
+        if worker.is_avoided:
+            return  # the other images that it held tell the same fault
+        worker.failures += 1
+        worker.probe_at_s = now_s + picking.avoid_for_s(worker.failures)
+
+    def note_probe(self, worker: Worker, now_s: float, *, alive: bool) -> None:
+        """Note whether an avoided worker answered a probe: it is back, or avoided for longer."""
+        if alive:
+            worker.probe_at_s = None
+            worker.clock_s = now_s
+            worker.progress_s = now_s
+        else:
+            worker.failures += 1
+            worker.probe_at_s = now_s + picking.avoid_for_s(worker.failures)
+
+    def note_lacking(self, worker: Worker, model: ModelName, now_s: float) -> None:
+        """Remember a worker's word that a model is not resident in it."""
+        worker.lacks_until_s[model] = now_s + self._not_resident_s
+
+    def longest_batch_s(self, worker: Worker) -> float:
+        """Return the longest that a live worker may take until its next answer."""
+        return max(
+            (
+                self.book.batch_s(model, min(count, self._batch.get(model, count)))
+                for model, count in worker.sent.items()
+            ),
+            default=0.0,
+        )
+
+    def unreachable(self) -> list[Worker]:
+        """Return the workers that are being avoided."""
+        return [worker for worker in self.workers.values() if worker.is_avoided]
+
+    def role_of(self, model: ModelName | None) -> Role:
+        """Return the part that a worker with this model plays in the lanes in force."""
+        lanes: tuple[Lane, ...] = () if self.table is None else self.table.lanes
+        if any(lane.light == model for lane in lanes):
+            return Role.LIGHT
+        if any(lane.heavy == model for lane in lanes):
+            return Role.HEAVY
+        return Role.IDLE
+
+    def _shared_s(self, model: ModelName) -> float:
+        batch = max(1, self._batch.get(model, 1))
+        return self.book.batch_s(model, batch) / batch

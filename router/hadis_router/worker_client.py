@@ -1,0 +1,137 @@
+"""The one door to workers: an HTTP call an image, over connections that stay open.
+
+Foreign errors end here: what comes out is a picture with its report, or an error that says whether
+the worker is gone, the model is not there, or the time is up. Cancelling a call closes its
+connection, which is how the worker learns that nobody waits any more.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from pydantic import ValidationError
+
+from hadis.errors import DeadlineExceeded, HadisError, NoWorker, WorkerLost
+from hadis.terms.assignments import WorkerRef
+from hadis.wire.generation import REPORT_HEADER, GenerateBody, GenerateReport
+
+KEEP_ALIVE_S = 30  # shorter than the workers' own, so that no request meets a closing connection
+PROBE_S = 1.0
+MAX_ERROR_CHARS = 300
+
+
+class NotResident(HadisError):
+    """The worker does not hold the model."""
+
+
+class GenerationFailed(HadisError):
+    """The worker is well but could not make this image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An encoded image and what its worker tells about it."""
+
+    image: bytes
+    report: GenerateReport
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from a worker: the reply or the error, and the report where there is one."""
+
+    report: GenerateReport | None
+    reply: Reply | None = None
+    error: HadisError | None = None
+
+
+class WorkerClient:
+    """Calls workers; open it as an async context manager."""
+
+    def __init__(self, *, connect_s: float) -> None:
+        self._connect_s = connect_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def generate(self, worker: WorkerRef, body: GenerateBody) -> Answer:
+        """Ask a worker for one image. Returns errors; raises nothing but cancellation."""
+        assert self._session is not None, "the client is not open"
+        try:
+            async with self._session.post(
+                f"http://{worker.address}/generate",
+                data=body.model_dump_json().encode(),
+                headers={"content-type": "application/json"},
+            ) as response:
+                content = await response.read()
+                header = response.headers.get(REPORT_HEADER)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            return Answer(None, error=WorkerLost(f"worker {worker.name} is gone: {reason}"))
+        return _read_answer(worker, status, header, content)
+
+    async def is_alive(self, worker: WorkerRef, patience_s: float = PROBE_S) -> bool:
+        """Return whether the worker's process answers at all; a stopped one accepts and waits."""
+        assert self._session is not None, "the client is not open"
+        try:
+            async with (
+                asyncio.timeout(patience_s),
+                self._session.get(f"http://{worker.address}/healthz") as response,
+            ):
+                return response.status < 500
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+
+def _read_answer(worker: WorkerRef, status: int, header: str | None, content: bytes) -> Answer:
+    report: GenerateReport | None = None
+    if header is not None:
+        try:
+            report = GenerateReport.model_validate_json(header)
+        except ValidationError:
+            report = None
+    if report is not None and report.uid != worker.uid:
+        return Answer(
+            None, error=WorkerLost(f"worker {worker.name} was replaced by process {report.uid}")
+        )
+    if status == 200:
+        if report is None or not content:
+            return Answer(
+                None, error=WorkerLost(f"worker {worker.name} answered without a readable report")
+            )
+        return Answer(report, reply=Reply(content, report))
+    return Answer(report, error=_error_of(worker, status, content))
+
+
+def _error_of(worker: WorkerRef, status: int, content: bytes) -> HadisError:
+    told = content[:MAX_ERROR_CHARS].decode("utf-8", "replace")
+    match status:
+        case 409:
+            return NotResident(f"worker {worker.name} does not hold the model")
+        case 503:
+            return NoWorker(f"worker {worker.name} is not ready")
+        case 504:
+            return DeadlineExceeded(f"the time ran out in the queue of worker {worker.name}")
+        case 400 | 500:
+            return GenerationFailed(f"worker {worker.name} could not make the image: {told}")
+        case _:
+            return WorkerLost(f"worker {worker.name} answered {status}: {told}")

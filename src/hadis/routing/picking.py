@@ -1,0 +1,76 @@
+"""Which worker runs an image: a clock a worker, and the better of two drawn at random.
+
+A worker's clock is the moment at which it would start one more image. It moves on with every image
+that this router sends and is set right by the queue state in every reply, so that a router needs
+neither polling nor a shared queue. Drawing two and taking the better one spreads the images of
+several routers that all see the same, slightly old clocks.
+"""
+
+from collections.abc import Sequence
+
+
+def start_s(clock_s: float, now_s: float) -> float:
+    """Return when an image sent now would be started."""
+    return clock_s if clock_s > now_s else now_s
+
+
+def clock_after_sending(clock_s: float, now_s: float, *, alone_s: float, shared_s: float) -> float:
+    """Return the clock once an image was sent.
+
+    An idle worker is busy for a batch of one (`alone_s`); behind others an image costs its share
+    of a full batch (`shared_s`).
+    """
+    return now_s + alone_s if clock_s <= now_s else clock_s + shared_s
+
+
+def clock_after_reply(now_s: float, free_in_s: float) -> float:
+    """Return the clock that a worker's own queue state tells."""
+    return now_s + max(0.0, free_in_s)
+
+
+def draw_two(count: int, first_draw: float, second_draw: float) -> tuple[int, int]:
+    """Return two different indices below `count` (equal when there is one) from uniform draws."""
+    first = min(int(first_draw * count), count - 1)
+    if count == 1:
+        return first, first
+    second = min(int(second_draw * (count - 1)), count - 2)
+    return first, second + (second >= first)
+
+
+def pick(finishes_s: Sequence[float], first_draw: float, second_draw: float) -> int:
+    """Return the better of two workers by expected finish. `finishes_s` must not be empty."""
+    first, second = draw_two(len(finishes_s), first_draw, second_draw)
+    return first if finishes_s[first] <= finishes_s[second] else second
+
+
+def pick_in_time(
+    finishes_s: Sequence[float], first_draw: float, second_draw: float, latest_finish_s: float
+) -> int:
+    """Return the better of two, or the best of all when neither is in time."""
+    index = pick(finishes_s, first_draw, second_draw)
+    if finishes_s[index] <= latest_finish_s:
+        return index
+    return min(range(len(finishes_s)), key=finishes_s.__getitem__)
+
+
+def stalls_at_s(
+    *,
+    progress_s: float,
+    longest_batch_s: float,
+    grace_s: float,
+    latest_start_elsewhere_s: float,
+) -> float:
+    """Return when a silent worker that holds images counts as stalled.
+
+    A live worker answers at least once a batch, so it is given twice its longest batch, and less
+    (never less than the batch itself) when a second worker could otherwise not meet the deadline.
+    `progress_s` is its last answer, or the moment at which it got something to do.
+    """
+    patient_s = progress_s + 2.0 * longest_batch_s + grace_s
+    earliest_s = progress_s + 1.2 * longest_batch_s + 0.25 * grace_s
+    return max(earliest_s, min(patient_s, latest_start_elsewhere_s))
+
+
+def avoid_for_s(failures: int, *, first_s: float = 0.25, most_s: float = 4.0) -> float:
+    """Return how long after its n-th failure in a row a worker is probed again."""
+    return float(min(most_s, first_s * 2 ** min(failures - 1, 10)))

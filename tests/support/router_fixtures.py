@@ -1,0 +1,175 @@
+"""A router under test: real servers in a thread, driven through its ports like any other."""
+
+import asyncio
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import openai
+from hadis.terms.assignments import Lane, RoutingTable, WorkerRef
+from hadis.terms.cascades import Cascade, ModelSource, ModelSpec
+from hadis.terms.ids import CascadeName, ModelName, WorkerName
+from hadis.terms.profiles import (
+    Deliver,
+    Direction,
+    ModelLatency,
+    Profile,
+    QualityMetric,
+)
+from hadis.wire.assignments import RoutingTableBody
+from hadis_router.app import create_app
+from hadis_router.control import create_control_app
+from hadis_router.service import Router
+from hadis_router.settings import Settings, Timings
+from hadis_serving import ports, servers
+from hadis_serving.keys import ApiKeys
+
+from support.scripted_workers import RunningWorker
+
+TINY, BIG = ModelName("tiny"), ModelName("big")
+
+
+def a_cascade(**changes: Any) -> Cascade:
+    """Two models of 64x64 pixels, a deadline of 5 s, the better image delivered."""
+    cascade = Cascade(
+        name=CascadeName("pair"),
+        slo_s=5.0,
+        models=tuple(
+            ModelSpec(name, ModelSource(path=f"./{name}"), None, steps, 1.0, 64, 64)
+            for name, steps in ((TINY, 1), (BIG, 20))
+        ),
+        deliver=Deliver.BETTER,
+    )
+    return replace(cascade, **changes)
+
+
+def a_profile(tiny_s: float = 0.01, big_s: float = 0.03) -> Profile:
+    """Latencies as the scripted workers have them by default."""
+    latencies = {TINY: tiny_s, BIG: big_s}
+    return Profile(
+        name="pair",
+        quality=QualityMetric("fulfilment", Direction.HIGHER),
+        models=tuple(
+            ModelLatency(name, {1: seconds, 2: seconds * 1.2, 4: seconds * 1.6})
+            for name, seconds in latencies.items()
+        ),
+        rows=(),
+    )
+
+
+def a_lane(hardness: float = 0.5, quality: float = 0.5, **changes: Any) -> Lane:
+    return replace(Lane(1.0, TINY, BIG, hardness, quality), **changes)
+
+
+class RouterUnderTest:
+    """A router in a thread with its public and its control port."""
+
+    def __init__(
+        self,
+        cascade: Cascade | None = None,
+        profile: Profile | None = None,
+        *,
+        folder: Path,
+        timings: Timings | None = None,
+        keys: ApiKeys | None = None,
+        load_url: str | None = None,
+    ) -> None:
+        settings = Settings(
+            cascade_file=folder / "cascade.yaml",
+            uid="router-uid",
+            load_url=load_url,
+            timings=timings or Timings(),
+        )
+        self.router = Router(settings, cascade or a_cascade(), profile or a_profile())
+        self._keys = keys or ApiKeys()
+        self._public = ports.bind("127.0.0.1", 0)
+        self._control = ports.bind("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{ports.port_of(self._public)}"
+        self.control = f"http://127.0.0.1:{ports.port_of(self._control)}"
+        self.version = 0
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        self._ready.wait(30)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with self.router as router:
+            await router.hardness.load()
+            self._ready.set()
+            await servers.serve(
+                [
+                    servers.Listener(create_app(router, self._keys), self._public, "public"),
+                    servers.Listener(create_control_app(router), self._control, "control"),
+                ],
+                self._stop,
+                grace_s=1,
+            )
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def client(self, **options: Any) -> openai.OpenAI:
+        """The unmodified client, without its automatic retries unless asked for."""
+        defaults = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0}
+        return openai.OpenAI(**{**defaults, **options})
+
+    def async_client(self, **options: Any) -> openai.AsyncOpenAI:
+        defaults = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0}
+        return openai.AsyncOpenAI(**{**defaults, **options})
+
+    def route(
+        self,
+        workers: Sequence[tuple[RunningWorker, ModelName | None]],
+        *lanes: Lane,
+        plan: dict[str, object] | None = None,
+        version: int | None = None,
+    ) -> int:
+        """Put a routing table; return the version in force."""
+        self.version = self.version + 1 if version is None else version
+        table = RoutingTable(
+            self.version,
+            lanes or (a_lane(),),
+            tuple(
+                WorkerRef(
+                    WorkerName(running.worker.name), running.address, running.worker.uid, model
+                )
+                for running, model in workers
+            ),
+        )
+        body = RoutingTableBody.from_terms(table, plan=plan)
+        status, told, _ = call("PUT", f"{self.control}/routing", body.model_dump_json().encode())
+        assert status == 200, told
+        return int(told["version"])
+
+    def status(self) -> dict[str, Any]:
+        return call("GET", f"{self.url}/v1/status")[1]
+
+    def metrics(self) -> dict[str, float]:
+        """Return every sample of `/metrics` by its text up to the value."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+
+def call(
+    method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any, dict[str, str]]:
+    """Make one plain HTTP call; return status, parsed JSON and heads in lower case."""
+    request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            status, content, heads = response.status, response.read(), response.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            status, content, heads = error.code, error.read(), error.headers
+    told = json.loads(content) if "json" in heads.get("content-type", "") else content.decode()
+    return status, told, {name.lower(): value for name, value in heads.items()}
