@@ -48,6 +48,36 @@ def arrange(problem: Problem, mix: Sequence[RowShare]) -> Arrangement | None:
     return None if best is None else best[1]
 
 
+def at(
+    problem: Problem,
+    mix: Sequence[RowShare],
+    workers: Mapping[ModelName, int],
+    batch: Mapping[ModelName, int],
+) -> Arrangement:
+    """Return what `mix` makes of workers and batch sizes that are already settled."""
+    table = tables.build(problem, [part.row for part in mix])
+    shares = np.array([part.share for part in mix])
+    positions = {
+        table.index(name): _position(table.batches[table.index(name)], size)
+        for name, size in batch.items()
+    }
+    loads = pool_loads(table, shares, positions)
+    return Arrangement(
+        workers=workers,
+        batch=batch,
+        load={table.models[i]: load for i, load in loads.items()},
+        latency_s=longest_path_s(table, positions),
+    )
+
+
+def carries(problem: Problem, arrangement: Arrangement) -> bool:
+    """Whether the arrangement's workers keep up and no path takes longer than the SLO."""
+    return arrangement.latency_s <= problem.slo_s + tables.ROUNDING and all(
+        load <= problem.utilisation_limit * arrangement.workers.get(name, 0) + tables.ROUNDING
+        for name, load in arrangement.load.items()
+    )
+
+
 def give_spares(problem: Problem, needed: Arrangement) -> dict[ModelName, int]:
     """Return the workers a model with the spare ones given out.
 
@@ -122,3 +152,8 @@ def _rank(problem: Problem, candidate: Arrangement) -> tuple[float, ...]:
 
 def _whole(load: float, limit: float) -> int:
     return max(math.ceil(load / limit - tables.ROUNDING), 1)
+
+
+def _position(batches: Sequence[int], size: int) -> int:
+    """Return the number of the largest offered batch size up to `size`."""
+    return max((p for p, offered in enumerate(batches) if offered <= size), default=0)

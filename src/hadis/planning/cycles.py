@@ -5,15 +5,34 @@ It may be called at any moment, not only every `planner.interval_s`: smoothing a
 elapsed time, and a call that finds nothing new raises no version. All memory is in `CycleState`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from hadis.planning.problems import Plan
+from hadis.planning import (
+    candidates,
+    corrections,
+    deciding,
+    forecasting,
+    placement,
+    solving,
+    summaries,
+    switching,
+)
+from hadis.planning.corrections import RatioState, RouteCounts
+from hadis.planning.deciding import Decision, Tenure
+from hadis.planning.forecasting import DemandState, Forecast
+from hadis.planning.problems import BatchPreference, Plan, PlanStatus, Problem, RowShare
 from hadis.planning.snapshots import Snapshot
-from hadis.terms.assignments import Assignment, RoutingTable
-from hadis.terms.cascades import Cascade
-from hadis.terms.ids import WorkerName
+from hadis.terms.assignments import Assignment, Lane, Role, RoutingTable, WorkerRef
+from hadis.terms.cascades import Cascade, PlannerMode
+from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
+
+GRACE_S = 15.0
+"""A worker that fell silent counts for the plan this long: most are back by then."""
+QUEUE_MEMORY_S = 15.0
+"""Time over which waiting requests are averaged: Little's law speaks of averages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +40,18 @@ class CycleState:
     """What one cycle hands to the next. Start with `CycleState()`; treat it as opaque."""
 
     version: int = 0
+    at_s: float | None = None
+    basis: tuple[object, ...] = ()
     plan: Plan | None = None
+    tenure: Tenure = field(default_factory=Tenure)
+    demand: DemandState = field(default_factory=DemandState)
+    ratios: RatioState = field(default_factory=RatioState)
+    queue: Mapping[ModelName, float] = field(default_factory=dict)
+    seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
     routing: RoutingTable | None = None
     assignments: Mapping[WorkerName, Assignment] = field(default_factory=dict)
+    old_lanes: tuple[Lane, ...] = ()
+    progress: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +59,8 @@ class CycleInput:
     """Everything a cycle may look at.
 
     `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
-    in router and HTTP, measured or estimated by the shell.
+    in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
+    a worker takes to load a model.
     """
 
     cascade: Cascade
@@ -39,7 +68,8 @@ class CycleInput:
     snapshot: Snapshot
     state: CycleState
     latency_scale: float = 1.0
-    overhead_s: float = 0.0
+    overhead_s: float | None = None
+    swap_s: Mapping[ModelName, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +79,9 @@ class CycleOutput:
     `assignments` has an entry for every worker of the snapshot, with the version at which its own
     content last changed; deliver it to whoever reports an older one. `routing` holds the ready
     workers only and goes to every router that reports an older version; `summary` is its `plan`
-    (the keys of a plan line, and version, demand, mode). `events` are sentences for people, only
-    about what changed in this cycle.
+    (the keys of a plan line, and version, mode, demand): it changes from cycle to cycle also while
+    the version stays, and is worth sending then too. `events` are sentences for people, only about
+    what changed in this cycle.
     """
 
     assignments: Mapping[WorkerName, Assignment]
@@ -59,3 +90,308 @@ class CycleOutput:
     summary: dict[str, object]
     events: tuple[str, ...]
     state: CycleState
+
+
+def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) -> CycleOutput:
+    """Run one cycle. `clock` only times the solver, for `solve_s`.
+
+    InvalidProfile when no row of the profile fits the cascade: the shell keeps the last output.
+    """
+    # 1. Observe: fold the snapshot into what is remembered.
+    state = _observe(given)
+    # 2. Forecast the demand.
+    settings = given.cascade.planner
+    forecast = forecasting.forecast(
+        state.demand, smoothing=settings.demand_smoothing, interval_s=settings.interval_s
+    )
+    # 3. Plan: stay, or change.
+    problem = _problem(given, state, forecast)
+    decision = _decide(given, state, problem, forecast, clock)
+    applied = decision
+    if settings.mode is PlannerMode.OBSERVE and state.plan is not None:
+        held = solving.refresh(replace(problem, demand_per_s=forecast.mean_per_s), state.plan)
+        applied = replace(decision, plan=held, changed=False)
+    # 4. Place models on workers and move the lanes over.
+    assigned = {name: entry.model for name, entry in state.assignments.items()}
+    in_use = _models_of(() if state.routing is None else state.routing.lanes)
+    placed = placement.place(applied.plan.workers, given.snapshot.workers, assigned, in_use)
+    old_lanes, progress, lanes = _lanes(given, state, applied, placed.models)
+    # 5. Apply: versions rise with what changed.
+    version, assignments, routing = _versioned(given, state, applied.plan, placed.models, lanes)
+    # 6. Report.
+    summary = summaries.summarise(
+        given.cascade, given.profile, applied.plan, forecast, version, lanes, applied.because
+    )
+    if settings.mode is PlannerMode.OBSERVE:
+        summary["proposed"] = summaries.plan_line(decision.plan, given.profile)
+    events = _events(state, applied, version, summary)
+    return CycleOutput(
+        assignments=assignments,
+        routing=routing,
+        plan=applied.plan,
+        summary=summary,
+        events=events,
+        state=replace(
+            state,
+            version=version,
+            basis=_basis(given),
+            plan=applied.plan,
+            tenure=applied.tenure,
+            routing=routing,
+            assignments={**state.assignments, **assignments},
+            old_lanes=old_lanes,
+            progress=progress,
+        ),
+    )
+
+
+def _observe(given: CycleInput) -> CycleState:
+    """Return the state with demand, route ratios, queues and workers of the snapshot."""
+    snapshot, state, settings = given.snapshot, given.state, given.cascade.planner
+    routers = snapshot.routers
+    demand = forecasting.observe(
+        state.demand,
+        snapshot.now_s,
+        {router.uid: router.arrived for router in routers},
+        smoothing=settings.demand_smoothing,
+        interval_s=settings.interval_s,
+    )
+    ratios = corrections.observe(
+        state.ratios,
+        snapshot.now_s,
+        {r.uid: RouteCounts(r.planned, r.direct, r.judged, r.escalated) for r in routers},
+        _measured_mix(given),
+        trusted=_ratios_are_trusted(given),
+    )
+    elapsed_s = 0.0 if state.at_s is None else snapshot.now_s - state.at_s
+    keep = 0.5 ** (elapsed_s / (QUEUE_MEMORY_S / 2)) if state.at_s is not None else 0.0
+    waiting = _waiting(snapshot)
+    queue = {
+        name: keep * state.queue.get(name, 0.0) + (1.0 - keep) * waiting.get(name, 0)
+        for name in {*waiting, *state.queue}
+    }
+    seen = {**state.seen_at_s, **{w.name: snapshot.now_s for w in snapshot.workers}}
+    return replace(
+        state,
+        at_s=snapshot.now_s,
+        demand=demand,
+        ratios=ratios,
+        queue=queue,
+        seen_at_s={n: at for n, at in seen.items() if at >= snapshot.now_s - GRACE_S},
+    )
+
+
+def _measured_mix(given: CycleInput) -> tuple[RowShare, ...]:
+    """Return the rows of the plan in force as the profile has them, without any correction."""
+    plan = given.state.plan
+    if plan is None or given.profile is None:
+        return ()
+    rows = {solving.lane_key(row): row for row in given.profile.rows}
+    found = [
+        RowShare(part.share, rows[key])
+        for part in plan.mix
+        if (key := solving.lane_key(part.row)) in rows
+    ]
+    return tuple(found) if len(found) == len(plan.mix) else ()
+
+
+def _ratios_are_trusted(given: CycleInput) -> bool:
+    """Whether the routers follow the plan in force, undisturbed by overload or a change."""
+    state, settled_s = given.state, given.snapshot.now_s - given.state.tenure.changed_at_s
+    return (
+        state.plan is not None
+        and state.plan.status is not PlanStatus.OVERLOAD
+        and state.progress >= 1.0
+        and settled_s >= given.cascade.slo_s
+    )
+
+
+def _problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Problem:
+    """State the planning problem of this moment, with corrected ratios and measured latencies."""
+    cascade, snapshot = given.cascade, given.snapshot
+    everywhere_broken = _broken_everywhere(snapshot)
+    profile = candidates.usable(cascade, given.profile, everywhere_broken)
+    profile = corrections.correction(state.ratios).apply_all(profile)
+    known = {model.name for model in profile.models}
+    reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
+    scale = statistics.median(reported) if reported else given.latency_scale
+    current: dict[ModelName, int] = {}
+    for name in {w.name for w in snapshot.workers}:
+        entry = state.assignments.get(name)
+        if entry is not None and entry.model in known:
+            current[entry.model] = current.get(entry.model, 0) + 1
+    arrival = _arrivals(state, forecast)
+    return Problem(
+        profile=profile,
+        demand_per_s=forecast.mean_per_s,
+        workers=len(state.seen_at_s) or max(cascade.workers, 1),
+        slo_s=cascade.slo_s,
+        queue={n: q for n, q in state.queue.items() if n in known and arrival.get(n, 0.0) > 0},
+        arrival_per_s={n: rate for n, rate in arrival.items() if n in known},
+        current_workers=current or None,
+        swap_s={n: s for n, s in given.swap_s.items() if n in known},
+        backlog_s=_backlog_s(profile, snapshot, scale),
+        max_lanes=cascade.planner.max_lanes,
+        queue_safety_factor=cascade.planner.queue_safety_factor,
+        latency_scale=scale,
+        overhead_s=given.overhead_s,
+        batch_preference=BatchPreference.HEADROOM,
+    )
+
+
+def _decide(
+    given: CycleInput,
+    state: CycleState,
+    problem: Problem,
+    forecast: Forecast,
+    clock: Callable[[], float] | None,
+) -> Decision:
+    cascade, now_s = given.cascade, given.snapshot.now_s
+    # A new cascade, profile or fleet makes the old plan meaningless: no patience with it.
+    current = state.plan if state.basis == _basis(given) else None
+    if cascade.planner.mode is PlannerMode.PINNED and cascade.planner.pinned is not None:
+        mix = candidates.pinned_mix(problem.profile, cascade.planner.pinned)
+        pinned = solving.solve_mix(replace(problem, demand_per_s=forecast.mean_per_s), mix)
+        changed = current is None or current.lanes != pinned.lanes
+        if current is not None and not changed:
+            pinned = solving.refresh(
+                replace(problem, demand_per_s=forecast.mean_per_s), current, mix=mix
+            )
+        return Decision(pinned, changed, "pinned", state.tenure)
+    return deciding.decide(
+        problem,
+        current,
+        state.tenure,
+        forecast,
+        now_s,
+        on_overload=cascade.planner.on_overload,
+        clock=clock,
+    )
+
+
+def _lanes(
+    given: CycleInput,
+    state: CycleState,
+    decision: Decision,
+    placed: Mapping[WorkerName, ModelName | None],
+) -> tuple[tuple[Lane, ...], float, tuple[Lane, ...]]:
+    """Return the lanes that are being left, how far the change is, and the lanes in force."""
+    workers = given.snapshot.workers
+    old, progress = state.old_lanes, state.progress
+    if decision.changed:
+        old, progress = () if state.routing is None else state.routing.lanes, 0.0
+    ready = switching.readiness(decision.plan.workers, workers, placed)
+    progress = max(progress, ready)
+    if progress > 0.0 and not switching.served(old, workers):
+        progress = 1.0
+    lanes = switching.blend(old, decision.plan.lanes, progress)
+    return (old if progress < 1.0 else ()), progress, lanes
+
+
+def _versioned(
+    given: CycleInput,
+    state: CycleState,
+    plan: Plan,
+    placed: Mapping[WorkerName, ModelName | None],
+    lanes: tuple[Lane, ...],
+) -> tuple[int, dict[WorkerName, Assignment], RoutingTable]:
+    """Return assignments and routing; only what differs from the last ones gets a new version."""
+    overtaken = given.snapshot.highest_version > state.version
+    version = max(state.version, given.snapshot.highest_version) + 1
+    assignments: dict[WorkerName, Assignment] = {}
+    for worker in given.snapshot.workers:
+        fresh = _assignment(version, placed.get(worker.name), plan)
+        before = state.assignments.get(worker.name)
+        if (
+            before is not None
+            and not overtaken
+            and replace(fresh, version=before.version) == before
+        ):
+            fresh = before
+        assignments[worker.name] = fresh
+    refs = tuple(
+        WorkerRef(w.name, w.address, w.uid, placed.get(w.name))
+        for w in sorted(given.snapshot.workers, key=lambda w: w.name)
+        if w.ready and w.address and not w.draining
+    )
+    routing = RoutingTable(version, lanes, refs)
+    last = state.routing
+    moved = any(entry.version == version for entry in assignments.values())
+    quiet = last is not None and not moved and not overtaken
+    if last is not None and quiet and (last.lanes, last.workers) == (lanes, refs):
+        return last.version, assignments, last
+    return version, assignments, routing
+
+
+def _assignment(version: int, model: ModelName | None, plan: Plan) -> Assignment:
+    if model is None or model not in plan.workers:
+        return Assignment(version, model, Role.IDLE, 1)
+    light = [lane for lane in plan.lanes if lane.light == model]
+    role = Role.LIGHT if light else Role.HEAVY
+    threshold = light[0].quality_threshold if light else None
+    return Assignment(version, model, role, plan.batch[model], threshold)
+
+
+def _waiting(snapshot: Snapshot) -> dict[ModelName, int]:
+    waiting: dict[ModelName, int] = {}
+    for worker in snapshot.workers:
+        for name, count in worker.waiting.items():
+            waiting[name] = waiting.get(name, 0) + count
+    return waiting
+
+
+def _backlog_s(profile: Profile, snapshot: Snapshot, scale: float) -> dict[ModelName, float]:
+    """Return the waiting work in worker-seconds a model, served in its best batches."""
+    backlog: dict[ModelName, float] = {}
+    for model in profile.models:
+        waiting = _waiting(snapshot).get(model.name, 0)
+        if waiting:
+            image_s = min(seconds / size for size, seconds in model.latency_s.items())
+            backlog[model.name] = waiting * image_s * scale
+    return backlog
+
+
+def _arrivals(state: CycleState, forecast: Forecast) -> dict[ModelName, float]:
+    """Return the rate at which the plan in force feeds each model, for Little's law."""
+    arrival: dict[ModelName, float] = {}
+    for part in () if state.plan is None else state.plan.mix:
+        for name, ratio in (
+            (part.row.light, part.row.light_ratio),
+            (part.row.heavy, part.row.heavy_ratio),
+        ):
+            rate = forecast.mean_per_s * part.share * ratio
+            if rate > 0.0:
+                arrival[name] = arrival.get(name, 0.0) + rate
+    return arrival
+
+
+def _broken_everywhere(snapshot: Snapshot) -> frozenset[ModelName]:
+    if not snapshot.workers:
+        return frozenset()
+    return frozenset.intersection(*(worker.broken for worker in snapshot.workers))
+
+
+def _models_of(lanes: tuple[Lane, ...]) -> frozenset[ModelName]:
+    return frozenset(name for lane in lanes for name in (lane.light, lane.heavy))
+
+
+def _basis(given: CycleInput) -> tuple[object, ...]:
+    """Return what a plan was made for; another basis needs another plan."""
+    cascade = given.cascade
+    stages = (cascade.router_stage, cascade.discriminator_stage, cascade.deliver)
+    planner = replace(cascade.planner, interval_s=0.0, demand_smoothing=0.0)
+    return cascade.models, stages, cascade.slo_s, planner, given.profile
+
+
+def _events(
+    state: CycleState, decision: Decision, version: int, summary: Mapping[str, object]
+) -> tuple[str, ...]:
+    if not decision.changed and state.plan is not None:
+        return ()
+    plan = decision.plan
+    lanes = ", ".join(f"{lane.share:.0%} {lane.light} > {lane.heavy}" for lane in plan.lanes)
+    workers = ", ".join(f"{count} x {name}" for name, count in sorted(plan.workers.items()))
+    return (
+        f"plan {version} ({decision.because}): {lanes}; {workers}; demand "
+        f"{summary['demand']} a second",
+    )

@@ -5,6 +5,7 @@ No clock is read here: a caller that wants `solve_s` passes one.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from hadis.errors import InvalidInput
 from hadis.planning import (
@@ -19,6 +20,7 @@ from hadis.planning import (
 from hadis.planning.arranging import Arrangement
 from hadis.planning.problems import Plan, PlanStatus, Problem, RowShare
 from hadis.planning.tables import Table
+from hadis.terms.profiles import Direction, ProfileRow
 
 Clock = Callable[[], float]
 
@@ -26,10 +28,8 @@ Clock = Callable[[], float]
 def solve(problem: Problem, *, clock: Clock | None = None) -> Plan:
     """Return the best plan; there always is one, an overload's is marked so.
 
-    InvalidInput when the problem makes no sense: no workers, a negative demand, or an SLO below
-    the fastest model's time for one image.
+    Whoever takes problems from people calls `check` first.
     """
-    check(problem)
     started_s = clock() if clock else 0.0
     table = tables.build(problem, problem.profile.rows)
     choice = formulation.choose(problem, table)
@@ -49,7 +49,10 @@ def solve(problem: Problem, *, clock: Clock | None = None) -> Plan:
 
 
 def check(problem: Problem) -> None:
-    """Raise InvalidInput for the first field that makes no sense."""
+    """Raise InvalidInput for the first field that makes no sense.
+
+    An SLO below the fastest model's time for one image is such a field: no plan could meet it.
+    """
     if problem.workers < 1:
         raise InvalidInput(f"workers is {problem.workers}; give at least 1", field="workers")
     if not (math.isfinite(problem.demand_per_s) and problem.demand_per_s >= 0.0):
@@ -88,6 +91,41 @@ def check(problem: Problem) -> None:
                 )
 
 
+def solve_mix(problem: Problem, mix: Sequence[RowShare]) -> Plan:
+    """Return the plan that runs `mix`, chosen by hand, on the workers as well as they can."""
+    arrangement = arranging.arrange(problem, mix)
+    table = tables.build(problem, [part.row for part in mix])
+    status, violation_ratio = PlanStatus.FEASIBLE, 0.0
+    if arrangement is None:
+        relief = overloads.relieve(problem, table)
+        status, violation_ratio = PlanStatus.OVERLOAD, relief.violation_ratio
+        arrangement = relief.arrangement
+    return _plan(problem, table, mix, arrangement, status, violation_ratio, 0.0)
+
+
+def refresh(problem: Problem, plan: Plan, *, mix: Sequence[RowShare] | None = None) -> Plan:
+    """Return `plan` with its rows, latencies, ratios and reasons as `problem` has them now.
+
+    Lanes, workers and batch sizes stay; the rows are found again by pair and thresholds, or given
+    as `mix`.
+    """
+    table = tables.build(problem, problem.profile.rows)
+    by_lane = {lane_key(row): row for row in problem.profile.rows}
+    mix = mix or tuple(
+        RowShare(part.share, by_lane.get(lane_key(part.row), part.row)) for part in plan.mix
+    )
+    measured = arranging.at(problem, mix, plan.workers, plan.batch)
+    fresh = _plan(
+        problem, table, mix, measured, plan.status, plan.reasons.predicted_violation_ratio, 0.0
+    )
+    return replace(fresh, workers=plan.workers, solve_s=plan.solve_s)
+
+
+def lane_key(row: ProfileRow) -> tuple[str, str, float, float]:
+    """Return what tells a row from the others of a table: its pair and its thresholds."""
+    return row.light, row.heavy, row.hardness_threshold, row.quality_threshold
+
+
 def _plan(
     problem: Problem,
     table: Table,
@@ -101,7 +139,7 @@ def _plan(
     measured = {
         name: sum(part.share * part.row.measured[name] for part in mix) for name in sorted(metrics)
     }
-    value = sum(part.share * table.quality[table.rows.index(part.row)] for part in mix)
+    value = _sign(problem) * measured[problem.profile.quality.metric]
     workers = arranging.give_spares(problem, arrangement)
     return Plan(
         status=status,
@@ -117,6 +155,10 @@ def _plan(
         mean_latency_s=expecting.mean_latency_s(problem, mix, workers, arrangement.batch),
         solve_s=solve_s,
         reasons=explaining.explain(
-            problem, table, float(value), arrangement, violation_ratio=violation_ratio
+            problem, table, value, arrangement, violation_ratio=violation_ratio
         ),
     )
+
+
+def _sign(problem: Problem) -> float:
+    return 1.0 if problem.profile.quality.direction is Direction.HIGHER else -1.0

@@ -1,0 +1,158 @@
+"""From routers' counters to the demand to plan for: mean, step, trend and headroom.
+
+Counts of a few seconds are noisy: at one request a second five seconds hold 5 +- 2.2. A plain
+EWMA either follows that noise, and the plan thrashes, or lags behind a real change. So the mean is
+taken since the last step, a step is what a likelihood ratio test calls one, and how much is added
+on top follows from how little evidence there is. The EWMA of section 4.4 still moves the mean
+upwards when it is significantly above it, which catches ramps.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+MEMORY_S = 60.0
+"""Evidence older than this no longer counts, as load drifts within minutes."""
+STEP_LIKELIHOOD = 12.0
+"""Likelihood ratio of a step, about 3.5 standard deviations: one false alarm in half an hour."""
+SAME_STEP_S = 15.0
+"""Detections this close together are one step, seen first in a partial sample."""
+TREND_WINDOW_S = 30.0
+LOOK_AHEAD_S = 10.0
+"""A plan made now serves until about two intervals from now."""
+FRESH_S = 12.0
+"""Evidence below this is two samples or fewer: twice the headroom, so that one change suffices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Arrivals within a stretch of time."""
+
+    start_s: float
+    end_s: float
+    arrivals: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the stretch."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class DemandState:
+    """What the forecast remembers: counters, samples since the last step, the EWMA."""
+
+    at_s: float | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+    stepped_at_s: float = -math.inf
+    quick_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Demand in requests a second: what it is, and what to plan for; `evidence_s` backs it."""
+
+    mean_per_s: float = 0.0
+    planned_per_s: float = 0.0
+    evidence_s: float = 0.0
+    stepped_at_s: float = -math.inf
+
+
+def observe(
+    state: DemandState,
+    now_s: float,
+    arrived: Mapping[str, int],
+    *,
+    smoothing: float,
+    interval_s: float,
+) -> DemandState:
+    """Take a sample of each router's `arrived` counter, keyed by its uid.
+
+    Calls within half an interval of the last sample leave the state as it is, so that extra cycles
+    do not chop the samples. A router that restarted or appeared counts from zero.
+    """
+    if state.at_s is None:
+        return replace(state, at_s=now_s, counters=dict(arrived))
+    if now_s - state.at_s < interval_s / 2 or not arrived:
+        return state
+    fresh = sum(
+        count - before if count >= (before := state.counters.get(uid, 0)) else count
+        for uid, count in arrived.items()
+    )
+    sample = Sample(state.at_s, now_s, fresh)
+    samples = tuple(s for s in (*state.samples, sample) if s.end_s > now_s - MEMORY_S)
+    since = step_start(samples)
+    stepped_at_s = state.stepped_at_s
+    if since > 0:
+        samples = samples[since:]
+        if now_s - stepped_at_s > SAME_STEP_S:
+            stepped_at_s = now_s
+    rate = fresh / sample.duration_s
+    weight = 1.0 - (1.0 - smoothing) ** (sample.duration_s / interval_s)
+    quick = rate if state.quick_per_s is None else state.quick_per_s
+    return DemandState(
+        at_s=now_s,
+        counters=dict(arrived),
+        samples=samples,
+        stepped_at_s=stepped_at_s,
+        quick_per_s=quick + weight * (rate - quick),
+    )
+
+
+def step_start(samples: Sequence[Sample]) -> int:
+    """Return the index at which the rate stepped, 0 when it did not.
+
+    Compares every split of the samples: Poisson counts before and after against one common rate.
+    """
+    best, at = STEP_LIKELIHOOD, 0
+    total_n = sum(s.arrivals for s in samples)
+    total_s = sum(s.duration_s for s in samples)
+    before_n = before_s = 0.0
+    for index in range(1, len(samples)):
+        before_n += samples[index - 1].arrivals
+        before_s += samples[index - 1].duration_s
+        after_n, after_s = total_n - before_n, total_s - before_s
+        common = total_n / total_s
+        ratio = 2.0 * (
+            _likelihood(before_n, before_s * common) + _likelihood(after_n, after_s * common)
+        )
+        if ratio > best:
+            best, at = ratio, index
+    return at
+
+
+def forecast(state: DemandState, *, smoothing: float, interval_s: float) -> Forecast:
+    """Return the demand that the samples speak for; zero without any."""
+    if not state.samples:
+        return Forecast(stepped_at_s=state.stepped_at_s)
+    count = sum(s.arrivals for s in state.samples)
+    evidence_s = sum(s.duration_s for s in state.samples)
+    mean = count / evidence_s
+    quick = mean if state.quick_per_s is None else state.quick_per_s
+    spread = math.sqrt(mean * smoothing / (2.0 - smoothing) / interval_s)
+    mean = max(mean, quick - 2.0 * spread)
+    margin = (2.0 if evidence_s < FRESH_S else 1.0) * math.sqrt(count + 1.0) / evidence_s
+    ahead = LOOK_AHEAD_S * _rising_per_s2(state.samples)
+    # Nobody has asked for anything yet: no headroom, or an idle fleet would plan for a crowd.
+    planned = mean + margin + ahead if count else 0.0
+    return Forecast(mean, planned, evidence_s, state.stepped_at_s)
+
+
+def _likelihood(count: float, expected: float) -> float:
+    return count * math.log(count / expected) - (count - expected) if count > 0 else expected
+
+
+def _rising_per_s2(samples: Sequence[Sample]) -> float:
+    """Return the slope of the recent rate as far as it is significant and upwards, else 0."""
+    recent = [s for s in samples if s.start_s >= samples[-1].end_s - TREND_WINDOW_S]
+    if len(recent) < 4:
+        return 0.0
+    weight = [s.duration_s for s in recent]
+    total = sum(weight)
+    middle = [(s.start_s + s.end_s) / 2 for s in recent]
+    centre = sum(w * t for w, t in zip(weight, middle, strict=True)) / total
+    spread = sum(w * (t - centre) ** 2 for w, t in zip(weight, middle, strict=True))
+    slope = sum(s.arrivals * (t - centre) for s, t in zip(recent, middle, strict=True)) / spread
+    mean = sum(s.arrivals for s in recent) / total
+    return max(slope - 2.0 * math.sqrt(mean / spread), 0.0)

@@ -1,0 +1,101 @@
+"""Which worker holds which model: the fewest swaps, a few at a time, no stage without a worker.
+
+A worker that already has a model resident takes it at once and goes on serving its others. One
+that must load it is out for that long, so only a part of the fleet loads at any time, and the last
+ready worker of a model that the routing table still uses is left alone until another is ready.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from hadis.planning.snapshots import ObservedWorker
+from hadis.terms.ids import ModelName, WorkerName
+
+LOADING_SHARE = 0.25
+"""Part of the fleet that may load at the same time; at least one worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The model that each worker is assigned now, and whether that is where all should be."""
+
+    models: Mapping[WorkerName, ModelName | None]
+    complete: bool
+
+
+def place(
+    wanted: Mapping[ModelName, int],
+    workers: Sequence[ObservedWorker],
+    assigned: Mapping[WorkerName, ModelName | None],
+    in_use: Collection[ModelName],
+) -> Placement:
+    """Return the next step towards `wanted` workers a model.
+
+    `assigned` holds the models of the last placement, `in_use` those of the routing table in force.
+    """
+    present = {w.name: assigned.get(w.name) for w in workers}
+    target = _target(wanted, workers, present)
+    budget = max(1, math.floor(LOADING_SHARE * len(workers)))
+    # Who was told to load but is not there yet is loading, and uses up the budget.
+    budget -= sum(
+        1
+        for w in workers
+        if (model := present[w.name]) is not None and target[w.name] == model and not _has(w, model)
+    )
+    holders = Counter(
+        model
+        for w in workers
+        if w.ready and (model := present[w.name]) is not None and _has(w, model)
+    )
+    models: dict[WorkerName, ModelName | None] = {}
+    for worker in workers:
+        old, new = present[worker.name], target[worker.name]
+        if old is None or old == new or new is None or not worker.ready or _has(worker, new):
+            models[worker.name] = new
+            continue
+        last = old in in_use and _has(worker, old) and holders[old] <= 1
+        if budget > 0 and not last:
+            budget -= 1
+            holders[old] -= 1
+            models[worker.name] = new
+        else:
+            models[worker.name] = old
+    return Placement(models, complete=models == target)
+
+
+def _target(
+    wanted: Mapping[ModelName, int],
+    workers: Sequence[ObservedWorker],
+    present: Mapping[WorkerName, ModelName | None],
+) -> dict[WorkerName, ModelName | None]:
+    """Return the final model of each worker: who has it keeps it, then who need not load it."""
+    open_places = Counter({model: count for model, count in wanted.items() if count > 0})
+    target: dict[WorkerName, ModelName | None] = {}
+    # Ready holders first: with fewer places than holders the ones that serve already stay.
+    for worker in sorted(workers, key=lambda w: (not w.ready, w.name)):
+        model = present[worker.name]
+        if model is not None and open_places[model] > 0 and model not in worker.broken:
+            target[worker.name] = model
+            open_places[model] -= 1
+    for needs_load in (False, True):
+        for worker in sorted(workers, key=lambda w: (not w.ready, w.name)):
+            if worker.name in target:
+                continue
+            fitting = [
+                model
+                for model, places in open_places.items()
+                if places > 0 and model not in worker.broken and (needs_load or _has(worker, model))
+            ]
+            if fitting:
+                model = max(fitting, key=lambda name: (open_places[name], name))
+                target[worker.name] = model
+                open_places[model] -= 1
+    for worker in workers:
+        target.setdefault(worker.name, present[worker.name])
+    return target
+
+
+def _has(worker: ObservedWorker, model: ModelName) -> bool:
+    return model in worker.resident
