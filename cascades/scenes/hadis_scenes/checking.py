@@ -55,7 +55,9 @@ def _normalised(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     height, width = mask.shape
     values = mask.astype(np.float32)
 
-    def axis(length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def axis(
+        length: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         at = np.clip((np.arange(_TEMPLATE) + 0.5) * length / _TEMPLATE - 0.5, 0, length - 1)
         low = np.minimum(at.astype(np.int64), max(length - 2, 0))
         return low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32)

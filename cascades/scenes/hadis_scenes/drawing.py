@@ -53,7 +53,9 @@ def _radii(composition: Composition, owners: list[int], rng: np.random.Generator
     return rng.uniform(low, high)
 
 
-def _relations_hold(composition: Composition, owner: npt.NDArray[np.int64], x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
+def _relations_hold(
+    composition: Composition, owner: npt.NDArray[np.int64], x: Floats, y: Floats
+) -> npt.NDArray[np.bool_]:
     holds = np.ones(len(x), dtype=bool)
     for first, relation, second in composition.relations:
         along, across = (y, x) if relation == "above" else (x, y)

@@ -59,7 +59,7 @@ VERBS: Final = (
 PAD: Final = "<pad>"
 END: Final = "<eos>"
 UNKNOWN: Final = "<unk>"
-MAX_TOKENS: Final = 40
+MAX_TOKENS: Final = 36
 _WORD: Final = re.compile(r"[a-z0-9]+|[.,]")
 
 
@@ -80,7 +80,9 @@ def _every_word() -> tuple[str, ...]:
     add(*CORNERS, *OPENINGS)
     for singular, plural in VERBS:
         add(singular, plural)
-    add("a an one single the and with there is are in at corner upper lower that which coloured , .")
+    add(
+        "a an one single the and with there is are in at corner upper lower that which coloured , ."
+    )
     return tuple(words)
 
 

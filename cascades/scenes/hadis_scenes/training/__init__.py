@@ -1,0 +1,1 @@
+"""Train the scenes cascade from nothing: ``python -m hadis_scenes.training``."""

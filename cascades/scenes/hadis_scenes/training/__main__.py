@@ -1,0 +1,146 @@
+"""Train everything that the scenes cascade ships, in one command.
+
+    python -m hadis_scenes.training [--work DIR] [--device cpu|cuda] [--budget-minutes M] [STAGE ...]
+
+Without stages, all of them run in order, each in a process of its own; the heavy denoiser trains beside the
+others, since two processes of one thread do more than one of two. Every stage resumes where it was
+interrupted and is skipped once done. Two CPU cores take about two hours with the default budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from hadis_scenes import prompts
+from hadis_scenes.training import (
+    autoencoder,
+    curves,
+    dataset,
+    diffusion,
+    distillation,
+    embedding,
+    exporting,
+    judged,
+    matching,
+    runs,
+    text,
+    tuning,
+)
+
+PACKAGE: Final = Path(__file__).parents[1]
+DEFAULT_MINUTES: Final = 130.0
+_MEMORY: Final = {
+    # Fresh pages for every large tensor took up to half of the CPU; this keeps them, in large pages.
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
+
+class Stages:
+    """What each stage does; the budgets of all scale together."""
+
+    def __init__(self, work: Path, device: str, scale: float, package: Path) -> None:
+        self.work, self.device, self.scale, self.package = work, device, scale, package
+        self.by_name: dict[str, Callable[[], None]] = {
+            "data": lambda: dataset.make(work),
+            "prompts": lambda: prompts.make(dataset.wordings(work)),
+            "text": lambda: text.train(work, self._scaled(text.RECIPE), device),
+            "autoencoder": lambda: autoencoder.train(
+                work, self._scaled(autoencoder.RECIPE), device
+            ),
+            "heavy": lambda: diffusion.train(work, "heavy", self._scaled(diffusion.HEAVY), device),
+            "decoder": lambda: autoencoder.refine(work, self._scaled(autoencoder.REFINING), device),
+            "matching": lambda: matching.train(work, self._scaled(matching.RECIPE), device),
+            "light": lambda: diffusion.train(work, "light", self._scaled(diffusion.LIGHT), device),
+            "embedding": lambda: embedding.train(work, self._scaled(embedding.RECIPE), device),
+            "distillation": lambda: distillation.train(
+                work, self._scaled(distillation.RECIPE), device
+            ),
+            "export": lambda: exporting.export(work, package),
+            "tuning": self._tune,
+            "curves": lambda: curves.write(work, package.parent / "recipe"),
+        }
+
+    def _scaled(self, recipe: runs.Recipe) -> runs.Recipe:
+        return replace(recipe, budget_s=recipe.budget_s * self.scale)
+
+    def _tune(self) -> None:
+        made = tuning.make(self.work, self.package / "models", self.device)
+        matching.tune(self.work, made, self._scaled(matching.TUNING), self.device)
+        embedding.train_head(self.work, made.images, self._scaled(embedding.HEAD), self.device)
+        exporting.export_discriminators(self.work, self.package / "discriminators")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m hadis_scenes.training", description=__doc__)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="stages to run; default: all")
+    parser.add_argument("--work", type=Path, default=Path("scenes-work"), help="folder to work in")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--budget-minutes", type=float, default=DEFAULT_MINUTES, help="time for all trainings"
+    )
+    parser.add_argument(
+        "--package", type=Path, default=PACKAGE, help="package folder that the weights go into"
+    )
+    return parser.parse_args()
+
+
+def _run_all(arguments: argparse.Namespace, names: list[str]) -> None:
+    """Run every stage as a process, the heavy denoiser beside those that need no finished one."""
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "hadis_scenes.training", name]
+        command += ["--work", str(arguments.work), "--device", arguments.device]
+        command += ["--budget-minutes", str(arguments.budget_minutes)]
+        command += ["--package", str(arguments.package)]
+        return subprocess.Popen(command, env={**os.environ, **_MEMORY})
+
+    def finish(name: str, process: subprocess.Popen[bytes]) -> None:
+        if process.wait() != 0:
+            sys.exit(f"stage {name} failed; run the same command again to resume")
+
+    heavy: subprocess.Popen[bytes] | None = None
+    try:
+        for name in names:
+            if name == "heavy":
+                heavy = start(name)
+                continue
+            if name == "export" and heavy:
+                finish("heavy", heavy)
+            finish(name, start(name))
+    finally:
+        if heavy and heavy.poll() is None:
+            heavy.terminate()
+
+
+def main() -> None:
+    """Run the named stages in this process, or all of them in processes of their own."""
+    arguments = _arguments()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    scale = arguments.budget_minutes / DEFAULT_MINUTES
+    stages = Stages(arguments.work, arguments.device, scale, arguments.package)
+    unknown = [name for name in arguments.stages if name not in stages.by_name]
+    if unknown:
+        sys.exit(f"unknown stage {unknown[0]!r}; choose among {', '.join(stages.by_name)}")
+    if not arguments.stages:
+        _run_all(arguments, list(stages.by_name))
+        return
+    if arguments.device == "cpu":
+        torch.set_num_threads(1)
+    for name in arguments.stages:
+        stages.by_name[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Copy the logs of all runs into the committed recipe, thinned out, and draw them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+
+from hadis_scenes.training import (
+    autoencoder,
+    dataset,
+    diffusion,
+    distillation,
+    embedding,
+    judged,
+    matching,
+    runs,
+    text,
+    tuning,
+)
+
+RECIPES: Final = {
+    "text": text.RECIPE,
+    "autoencoder": autoencoder.RECIPE,
+    "decoder": autoencoder.REFINING,
+    "heavy": diffusion.HEAVY,
+    "light": diffusion.LIGHT,
+    "light-distilled": distillation.RECIPE,
+    "matching": matching.RECIPE,
+    "matching-tuned": matching.TUNING,
+    "embedding": embedding.RECIPE,
+    "real-fake": embedding.HEAD,
+}
+_POINTS: Final = 120
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    every = max(1, len(lines) // _POINTS)
+    return [line for i, line in enumerate(lines) if i % every == 0 or "auc" in line]
+
+
+def write(work: Path, target: Path) -> None:
+    """Write ``recipe.json`` (settings, seeds and curves) and ``curves.png``."""
+    target.mkdir(parents=True, exist_ok=True)
+    logs = {
+        name: _thinned(_lines(work / "logs" / f"{name}.jsonl"))
+        for name in RECIPES
+        if (work / "logs" / f"{name}.jsonl").exists()
+    }
+    record = {
+        "seeds": {"scenes": dataset.SEED, "judged": judged.SEED, "tuning": tuning.SEED},
+        "scenes": dataset.SCENES,
+        "captions_a_scene": dataset.CAPTIONS,
+        "judged_scenes": judged.SCENES,
+        "tuning_images": tuning.COUNTS,
+        "guidance_distilled": distillation.GUIDANCE,
+        "runs": {name: asdict(recipe) for name, recipe in RECIPES.items()},
+        "curves": logs,
+    }
+    (target / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
+    _draw(logs, target / "curves.png")
+
+
+def _draw(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 5, figsize=(18, 6), constrained_layout=True)
+    for axis, name in zip(axes.flat, RECIPES, strict=True):
+        lines = [line for line in logs.get(name, []) if "loss" in line]
+        minutes = [line["elapsed_s"] / 60 for line in lines]
+        axis.plot(minutes, [line["loss"] for line in lines])
+        axis.set(title=name, xlabel="minutes", ylabel="loss", yscale="log")
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)

@@ -1,0 +1,102 @@
+"""Train a denoiser on the training scenes by flow matching.
+
+The velocity from image to noise is learned at random noise levels; a tenth of the captions is empty, for
+classifier-free guidance. The text encoder goes on learning at a lower rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch.nn import functional
+
+from hadis_scenes import networks
+from hadis_scenes.training import dataset, runs, text
+
+HEAVY: Final = runs.Recipe(budget_s=6000, batch=64, rate=1e-3, text_rate=0.3, seed=1)
+LIGHT: Final = runs.Recipe(budget_s=1500, batch=64, rate=1.2e-3, text_rate=0.3, seed=2)
+_EMPTY_SHARE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Latents and tokenised captions, on the training device when it has the room."""
+
+    latents: torch.Tensor
+    tokens: torch.Tensor
+    device: str
+
+    @classmethod
+    def load(cls, work: Path, device: str) -> Examples:
+        """Read the encoded training set."""
+        latents = torch.from_numpy(dataset.load(work, "latents"))
+        tokens = torch.from_numpy(dataset.load(work, "tokens"))
+        if device != "cpu":
+            latents, tokens = latents.to(device), tokens.to(device)
+        return cls(latents, tokens, device)
+
+    def draw(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw latents and one caption of each."""
+        where = self.latents.device
+        rows = torch.randint(0, len(self.latents), (batch,), device=where)
+        wording = torch.randint(0, self.tokens.shape[1], (batch,), device=where)
+        latents = self.latents[rows].float().to(self.device)
+        return latents, self.tokens[rows, wording].long().to(self.device)
+
+
+def empty_prompt(device: str) -> torch.Tensor:
+    """Return the tokens of the empty prompt, which guidance contrasts with."""
+    return networks.encode_tokens([""]).to(device)
+
+
+def noised(latents: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Mix images with noise along the straight path."""
+    level = sigma.view(-1, 1, 1, 1)
+    mixed = (1 - level) * latents + level * noise
+    return mixed.contiguous(memory_format=torch.channels_last)
+
+
+def random_sigma(batch: int, device: str) -> torch.Tensor:
+    """Draw noise levels, most of them where objects get their places."""
+    placed = torch.sigmoid(0.4 + torch.randn(batch, device=device))
+    anywhere = torch.rand(batch, device=device)
+    return torch.where(torch.rand(batch, device=device) < 0.7, placed, anywhere)
+
+
+def new_denoiser(work: Path, variant: str, device: str) -> networks.Denoiser:
+    """Build a denoiser that starts from the pre-trained text encoder."""
+    model = networks.Denoiser(variant)
+    model.text.load_state_dict(text.weights(work))
+    model.unet.set_attn_processor(networks.PlainAttention())
+    model.unet.to(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def train(
+    work: Path,
+    variant: str,
+    recipe: runs.Recipe,
+    device: str,
+    on_save: Callable[[], None] | None = None,
+) -> None:
+    """Train one variant on data."""
+    torch.manual_seed(recipe.seed)
+    model = new_denoiser(work, variant, device)
+    run = runs.Run(work, variant, model, recipe, device)
+    if run.finished:
+        return
+    examples = Examples.load(work, device)
+    empty = empty_prompt(device)
+    velocity_of = runs.compiled(model.forward, device)
+    for _ in run.steps(on_save):
+        latents, tokens = examples.draw(recipe.batch)
+        dropped = torch.rand(recipe.batch, 1, device=device) < _EMPTY_SHARE
+        tokens = torch.where(dropped, empty, tokens)
+        noise, sigma = torch.randn_like(latents), random_sigma(recipe.batch, device)
+        with torch.autocast(device, torch.bfloat16):
+            velocity = velocity_of(noised(latents, noise, sigma), sigma, model.embed(tokens))
+        run.update(functional.mse_loss(velocity.float(), noise - latents))

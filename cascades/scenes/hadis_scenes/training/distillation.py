@@ -1,0 +1,88 @@
+"""Teach the light denoiser what the guided heavy one would do, so that it needs no guidance.
+
+The student learns the teacher's guided velocity at the noise levels of its own sampler. It starts from
+training on data and reads the teacher's averaged weights anew while the teacher still trains.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch.nn import functional
+
+from hadis_scenes import networks, pipelines
+from hadis_scenes.training import diffusion, runs
+
+RECIPE: Final = runs.Recipe(
+    budget_s=2400, batch=32, rate=7e-4, warmup_steps=50, average=0.995, text_rate=0.3, seed=3
+)
+GUIDANCE: Final = 3.0
+LEVELS: Final = 8
+"""Noise levels learned: those of a sampler with twice the student's steps."""
+
+
+def noise_levels(steps: int) -> torch.Tensor:
+    """Return the noise levels at which the shipped sampler calls the network."""
+    sampler = networks.scheduler(pipelines.FLOW_SHIFT)
+    sampler.set_timesteps(steps)
+    return sampler.sigmas[:steps].clone()
+
+
+class Teacher:
+    """The heavy denoiser's averaged weights, read again whenever they were saved."""
+
+    def __init__(self, work: Path, device: str) -> None:
+        self._work, self._device = work, device
+        self._model = networks.Denoiser("heavy")
+        self._model.unet.set_attn_processor(networks.PlainAttention())
+        self._model.unet.to(memory_format=torch.channels_last)
+        self._empty = diffusion.empty_prompt(device)
+        self._read_at = 0.0
+        self._forward = runs.compiled(self._model.forward, device)
+
+    def refresh(self) -> None:
+        """Read the newest weights."""
+        changed = (self._work / "checkpoints" / "heavy.pt").stat().st_mtime
+        if changed > self._read_at:
+            runs.averaged(self._work, "heavy", self._model, self._device)
+            self._read_at = changed
+
+    def velocity(
+        self, noisy: torch.Tensor, sigma: torch.Tensor, tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the guided velocity, by one pass over both halves."""
+        rows = len(noisy)
+        embedded = self._model.embed(torch.cat([tokens, self._empty]))
+        both = torch.cat([embedded[:rows], embedded[rows:].expand(rows, -1, -1)])
+        told, free = (
+            self._forward(torch.cat([noisy, noisy]), sigma.repeat(2), both).float().chunk(2)
+        )
+        return free + GUIDANCE * (told - free)
+
+
+def train(work: Path, recipe: runs.Recipe, device: str) -> None:
+    """Distil the heavy denoiser into the light one."""
+    torch.manual_seed(recipe.seed)
+    model = diffusion.new_denoiser(work, "light", device)
+    runs.averaged(work, "light", model, device)
+    model.requires_grad_(True)
+    run = runs.Run(work, "light-distilled", model, recipe, device)
+    if run.finished:
+        return
+    examples = diffusion.Examples.load(work, device)
+    teacher = Teacher(work, device)
+    teacher.refresh()
+    forward = runs.compiled(model.forward, device)
+    levels = noise_levels(LEVELS).to(device)
+    for _ in run.steps(teacher.refresh):
+        latents, tokens = examples.draw(recipe.batch)
+        noise = torch.randn_like(latents)
+        sigma = levels[torch.randint(0, LEVELS, (recipe.batch,), device=device)]
+        noisy = diffusion.noised(latents, noise, sigma)
+        with torch.autocast(device, torch.bfloat16):
+            with torch.no_grad():
+                target = teacher.velocity(noisy, sigma, tokens)
+            velocity = forward(noisy, sigma, model.embed(tokens))
+        run.update(functional.mse_loss(velocity.float(), target))

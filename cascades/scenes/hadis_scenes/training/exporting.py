@@ -1,0 +1,58 @@
+"""Write what ships: pipelines, discriminators, and the record of how they were trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from hadis_scenes import networks, pipelines
+from hadis_scenes.training import autoencoder, embedding, matching, runs
+
+SOURCES = {"heavy": ("heavy",), "light": ("light-distilled", "light")}
+"""For each shipped model the runs it may come from, best first."""
+
+
+def _exists(work: Path, run: str) -> bool:
+    return (work / "checkpoints" / f"{run}.pt").exists()
+
+
+def export_models(work: Path, target: Path) -> None:
+    """Write the averaged weights of both denoisers as complete pipelines."""
+    for variant, names in SOURCES.items():
+        name = next((n for n in names if _exists(work, n)), None)
+        if name is None:
+            continue
+        denoiser = networks.Denoiser(variant)
+        runs.averaged(work, name, denoiser)
+        pipelines.write(denoiser, autoencoder.trained(work), target / variant)
+
+
+def _write_discriminator(model: nn.Module, kind: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "kind": kind,
+        "image_size": 64,
+        "parameters": sum(v.numel() for v in weights.values()),
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def export_discriminators(work: Path, target: Path) -> None:
+    """Write both kinds, each with its configuration."""
+    if _exists(work, "matching"):
+        _write_discriminator(matching.tuned(work), "matching", target / "matching")
+    if _exists(work, "embedding"):
+        _write_discriminator(embedding.trained(work), "real-fake", target / "real-fake")
+
+
+def export(work: Path, package: Path) -> None:
+    """Write everything below a package folder."""
+    torch.set_num_threads(1)
+    export_models(work, package / "models")
+    export_discriminators(work, package / "discriminators")

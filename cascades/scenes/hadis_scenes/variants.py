@@ -1,0 +1,33 @@
+"""The four variants that the cascade offers, from very light to heavy.
+
+Three of them run one heavy model for more or fewer steps; the lightest is a student of that model which
+needs no guidance and so half the work a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+MODELS: Final = Path(__file__).parent / "models"
+DISCRIMINATORS: Final = Path(__file__).parent / "discriminators"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A name, the folder of its pipeline and how to run it; guidance of one is none."""
+
+    name: str
+    model: str
+    steps: int
+    guidance: float
+
+
+VARIANTS: Final = (
+    Variant("scenes-xs", "light", 4, 1.0),
+    Variant("scenes-s", "heavy", 4, 3.0),
+    Variant("scenes-m", "heavy", 8, 3.0),
+    Variant("scenes-l", "heavy", 16, 3.0),
+)
+BY_NAME: Final = {variant.name: variant for variant in VARIANTS}
