@@ -144,10 +144,13 @@ def _rank(problem: Problem, candidate: Arrangement) -> tuple[float, ...]:
     swaps = 0
     if current is not None:
         swaps = sum(max(n - current.get(i, 0), 0) for i, n in candidate.workers.items())
-    busy = sum(candidate.load.values())
+    image_s = sum(
+        tables.seconds_at(problem.profile.latency_of(name), size) / size
+        for name, size in candidate.batch.items()
+    )
     if problem.batch_preference is BatchPreference.HEADROOM:
-        return swaps, busy, candidate.latency_s
-    return swaps, candidate.latency_s, busy
+        return swaps, image_s, candidate.latency_s
+    return swaps, candidate.latency_s, image_s
 
 
 def _whole(load: float, limit: float) -> int:
