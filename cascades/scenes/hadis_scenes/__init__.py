@@ -1,1 +1,1 @@
-"""The scenes cascade: small models of coloured shapes, with a program that checks their pictures."""
+"""The scenes cascade: small models of coloured shapes, and a program that checks their pictures."""

@@ -1,4 +1,4 @@
-"""Judge a picture against its composition by program: which objects are there, and is every demand met.
+"""Judge a picture against its composition by program: what is there, and is every demand met.
 
 The verdict is strict: one object too many, a smeared shape or a missed size fails the picture.
 It accepts every picture that ``drawing`` makes.
@@ -65,8 +65,7 @@ def _normalised(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     top, bottom, v = axis(height)
     left, right, u = axis(width)
     rows = values[top] * (1 - v[:, None]) + values[bottom] * v[:, None]
-    result: npt.NDArray[np.float32] = rows[:, left] * (1 - u) + rows[:, right] * u
-    return result
+    return (rows[:, left] * (1 - u) + rows[:, right] * u).astype(np.float32)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a scene holds: groups of equal objects, their relations and corners, and how one is drawn at random.
+"""What a scene holds: groups of equal objects, their relations and corners; random ones, too.
 
 A composition says what must be true of a picture, not where each object lies (``drawing.py``) nor
 how it is worded (``captions.py``). In the manner of ShapeWorld and GenEval.

@@ -1,7 +1,8 @@
 """The two kinds of discriminator, as networks and as what a worker loads.
 
-``matching`` judges whether a picture fulfils its prompt; ``real-fake`` judges how real a picture looks, from the
-frozen embedding of a small image tower (the HADIS paper, section 4.3). Both score in [0, 1].
+``matching`` judges whether a picture fulfils its prompt; ``real-fake`` judges how real a picture
+looks, from the frozen embedding of a small image tower (the HADIS paper, section 4.3). Both score
+in [0, 1].
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class _Block(nn.Module):
         return x + cast(torch.Tensor, self.mixing(self.before_mixing(x)))
 
     def compare_alike(self) -> None:
-        """Start with keys equal to queries, so that equal things find each other from the first step."""
+        """Start with keys equal to queries, so that equal things attend to each other at once."""
         width = self.outward.in_features
         shared = torch.randn(width, width) * width**-0.5 * 1.3
         with torch.no_grad():
@@ -116,7 +117,8 @@ class Matcher(nn.Module):
 
     def cells(self, images: torch.Tensor) -> torch.Tensor:
         """Return the 64 cells of each image."""
-        return self.tower(images).flatten(2).transpose(1, 2) + self.position
+        found: torch.Tensor = self.tower(images)
+        return found.flatten(2).transpose(1, 2) + self.position
 
     def words(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the words of each prompt in the cells' space."""
@@ -126,7 +128,7 @@ class Matcher(nn.Module):
     def join(
         self, cells: torch.Tensor, words: torch.Tensor, tokens: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the verdict's logit, and of each word whether it is there and its relation holds."""
+        """Return the verdict's logit, and of each word if it is there and its relation holds."""
         rows, length = tokens.shape
         summary = self.summary.expand(rows, -1, -1).to(cells.dtype)
         x = torch.cat(
@@ -211,7 +213,7 @@ class RealFakeDiscriminator:
         self._network, self._device = network.to(device).eval(), device
 
     @torch.inference_mode()
-    def score(self, images: list[Image.Image], prompts: list[str]) -> list[float]:
+    def score(self, images: list[Image.Image], prompts: list[str]) -> list[float]:  # noqa: ARG002
         """Return the softmax probability that each image is real; prompts are not read."""
         logits = self._network(pixels(images).to(self._device))
         return [float(p) for p in logits.softmax(1)[:, 1]]

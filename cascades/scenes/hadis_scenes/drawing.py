@@ -50,7 +50,8 @@ def _radii(composition: Composition, owners: list[int], rng: np.random.Generator
         crowded = not size and len(owners) > 3
         ranges.append(_CROWDED_RADII if crowded else _RADII[size])
     low, high = np.array(ranges).T
-    return rng.uniform(low, high)
+    radii: Floats = rng.uniform(low, high)
+    return radii
 
 
 def _relations_hold(

@@ -22,7 +22,9 @@ def load(folder: Path, device: str = "cpu") -> Any:
     """Load a pipeline in single precision, as a worker does on a CPU."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+        pipeline = DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
+            folder, torch_dtype=torch.float32
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 

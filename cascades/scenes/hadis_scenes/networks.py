@@ -17,9 +17,9 @@ TEXT_WIDTH: Final = 128
 SIGMA_STEPS: Final = 1000
 
 
-def autoencoder() -> AutoencoderTiny:
+def autoencoder() -> Any:
     """Build the autoencoder: 64 x 64 pixels to 16 x 16 latents of 4 channels."""
-    return AutoencoderTiny(
+    return AutoencoderTiny(  # type: ignore[no-untyped-call]
         in_channels=3,
         out_channels=3,
         encoder_block_out_channels=(32, 32, 32),
@@ -30,7 +30,7 @@ def autoencoder() -> AutoencoderTiny:
     )
 
 
-def text_encoder() -> T5EncoderModel:
+def text_encoder() -> Any:
     """Build the text encoder: bidirectional, so that a noun reads the relation behind it."""
     config = T5Config(
         vocab_size=len(vocabulary.TOKENS),
@@ -43,18 +43,19 @@ def text_encoder() -> T5EncoderModel:
         dropout_rate=0.0,
         pad_token_id=vocabulary.TOKEN_IDS[vocabulary.PAD],
         eos_token_id=vocabulary.TOKEN_IDS[vocabulary.END],
-        use_attention_mask=True,  # read by the pipeline: padding must not change a word's meaning
     )
+    # The pipeline reads this: padding must not change what a word means.
+    config.update({"use_attention_mask": True})
     return T5EncoderModel(config)
 
 
-def unet(variant: str) -> UNet2DConditionModel:
-    """Build a denoiser: ``light`` attends at 8 x 8 only, ``heavy`` is twice as wide and attends everywhere."""
+def unet(variant: str) -> Any:
+    """Build a denoiser; ``heavy`` is twice as wide as ``light`` and attends at 16 x 16, too."""
     heavy = variant == "heavy"
     outer = (
         ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D") if heavy else ("DownBlock2D", "UpBlock2D")
     )
-    return UNet2DConditionModel(
+    return UNet2DConditionModel(  # type: ignore[no-untyped-call]
         sample_size=LATENT_SIDE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -68,13 +69,14 @@ def unet(variant: str) -> UNet2DConditionModel:
     )
 
 
-def scheduler(flow_shift: float) -> DPMSolverMultistepScheduler:
+def scheduler(flow_shift: float) -> Any:
     """Build the sampler: second-order multistep on a straight flow from noise to image."""
-    return DPMSolverMultistepScheduler(
+    return DPMSolverMultistepScheduler(  # type: ignore[no-untyped-call]
         num_train_timesteps=SIGMA_STEPS,
         prediction_type="flow_prediction",
         use_flow_sigmas=True,
         flow_shift=flow_shift,
+        steps_offset=1,  # unused by flow sigmas; the pipeline warns of other values
     )
 
 
@@ -103,15 +105,21 @@ class Denoiser(nn.Module):
         return result
 
 
+def channels_last(module: Any) -> Any:
+    """Lay a network's weights out as its convolutions like them best."""
+    module.to(memory_format=torch.channels_last)
+    return module
+
+
 class PlainAttention:
-    """Attention by plain matrix products: its backward pass on a CPU is twice as fast as the fused one."""
+    """Attention by plain matrix products: on a CPU its backward pass takes half the fused one's."""
 
     def __call__(
         self,
         attn: Any,
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,  # noqa: ARG002
         **_: Any,
     ) -> torch.Tensor:
         """Attend without masks, which none of these networks uses."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -28,7 +28,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     words.post_processor = processors.TemplateProcessing(
         single=f"$A {vocabulary.END}", special_tokens=[(vocabulary.END, ids[vocabulary.END])]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=words,
         pad_token=vocabulary.PAD,
         eos_token=vocabulary.END,
@@ -39,9 +39,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def assemble(denoiser: networks.Denoiser, vae: AutoencoderTiny) -> StableDiffusionPipeline:
+def assemble(denoiser: networks.Denoiser, vae: Any) -> Any:
     """Put the parts of one model into a text-to-image pipeline."""
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(  # type: ignore[no-untyped-call]
         vae=vae,
         text_encoder=denoiser.text,
         tokenizer=tokenizer(),
@@ -55,6 +55,6 @@ def assemble(denoiser: networks.Denoiser, vae: AutoencoderTiny) -> StableDiffusi
     return pipeline
 
 
-def write(denoiser: networks.Denoiser, vae: AutoencoderTiny, folder: Path) -> None:
+def write(denoiser: networks.Denoiser, vae: Any, folder: Path) -> None:
     """Write a complete pipeline as safetensors in half precision."""
     assemble(denoiser, vae).to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)

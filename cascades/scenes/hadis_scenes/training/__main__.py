@@ -1,10 +1,10 @@
 """Train everything that the scenes cascade ships, in one command.
 
-    python -m hadis_scenes.training [--work DIR] [--device cpu|cuda] [--budget-minutes M] [STAGE ...]
+    python -m hadis_scenes.training [--work DIR] [--device D] [--budget-minutes M] [STAGE ...]
 
-Without stages, all of them run in order, each in a process of its own; the heavy denoiser trains beside the
-others, since two processes of one thread do more than one of two. Every stage resumes where it was
-interrupted and is skipped once done. Two CPU cores take about two hours with the default budget.
+Without stages, all of them run in order, each in a process of its own; the heavy denoiser trains
+beside the others, since two processes of one thread do more than one of two. Every stage resumes
+where it was interrupted and is skipped once done. Two CPU cores take about two hours.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from hadis_scenes.training import (
     distillation,
     embedding,
     exporting,
-    judged,
     matching,
     runs,
     text,
@@ -39,7 +38,7 @@ from hadis_scenes.training import (
 PACKAGE: Final = Path(__file__).parents[1]
 DEFAULT_MINUTES: Final = 130.0
 _MEMORY: Final = {
-    # Fresh pages for every large tensor took up to half of the CPU; this keeps them, in large pages.
+    # Fresh pages for every large tensor took up to half of the CPU; these keep them.
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
     "MALLOC_TOP_PAD_": "268435456",

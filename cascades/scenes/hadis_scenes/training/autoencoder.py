@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import AutoencoderTiny
 from torch.nn import functional
 
 from hadis_scenes import networks
@@ -43,10 +43,10 @@ def as_bytes(images: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 
 def train(work: Path, recipe: runs.Recipe, device: str) -> None:
-    """Learn to reconstruct from noisy latents of zero mean, since the pipeline knows no latent shift."""
+    """Learn to reconstruct from noisy latents of zero mean, as the pipeline knows no shift."""
     images = torch.from_numpy(dataset.load(work, "images"))
     torch.manual_seed(recipe.seed)
-    model = networks.autoencoder().to(device, memory_format=torch.channels_last)
+    model = networks.channels_last(networks.autoencoder().to(device))
     run = runs.Run(work, "autoencoder", model, recipe, device)
     for _ in run.steps():
         picked = torch.randint(0, len(images), (recipe.batch,))
@@ -66,7 +66,7 @@ def _encode_rows(work: Path, start: int, stop: int, device: str) -> torch.Tensor
     torch.set_num_threads(1)
     model = networks.autoencoder()
     runs.averaged(work, "autoencoder", model, device)
-    model.to(memory_format=torch.channels_last)
+    networks.channels_last(model)
     images = torch.from_numpy(dataset.load(work, "images")[start:stop])
     rows = []
     with torch.autocast(device, torch.bfloat16):
@@ -77,7 +77,7 @@ def _encode_rows(work: Path, start: int, stop: int, device: str) -> torch.Tensor
 
 
 def encode(work: Path, device: str) -> None:
-    """Write the latents of all pictures, divided by their standard deviation, and that deviation."""
+    """Write the latents of all pictures, divided by their standard deviation, which is kept."""
     target = work / "data" / "latents.npy"
     if target.exists():
         return
@@ -108,7 +108,7 @@ def refine(work: Path, recipe: runs.Recipe, device: str) -> None:
     deviation = float(torch.load(work / "checkpoints" / "latent_scale.pt"))
     whole = networks.autoencoder()
     runs.averaged(work, "autoencoder", whole, device)
-    model = whole.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
+    model = networks.channels_last(whole.decoder.requires_grad_(True))
     torch.manual_seed(recipe.seed)
     run = runs.Run(work, "decoder", model, recipe, device)
     for _ in run.steps():
@@ -124,7 +124,7 @@ def refine(work: Path, recipe: runs.Recipe, device: str) -> None:
         run.update(error + 0.1 * functional.l1_loss(y, x), error=error)
 
 
-def trained(work: Path, device: str = "cpu") -> AutoencoderTiny:
+def trained(work: Path, device: str = "cpu") -> Any:
     """Return the finished autoencoder, its latents scaled to unit deviation."""
     model = networks.autoencoder()
     runs.averaged(work, "autoencoder", model)

@@ -17,7 +17,6 @@ from hadis_scenes.training import (
     embedding,
     judged,
     matching,
-    runs,
     text,
     tuning,
 )

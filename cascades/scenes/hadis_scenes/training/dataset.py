@@ -1,8 +1,8 @@
 """The training scenes: drawn once, held as arrays that every later stage maps from disk.
 
-Files in ``WORK/data``: ``images.npy`` (n, 64, 64, 3), ``tokens.npy`` and ``nouns.npy`` (n, captions, tokens),
-``labels.npy`` (n, 3 groups, 10: colour, shape, size, count, mean x, mean y, then the roles above,
-below, left and right), ``category.npy``, ``compositions.jsonl``.
+Files in ``WORK/data``: ``images.npy`` (n, 64, 64, 3), ``tokens.npy`` and ``nouns.npy``
+(n, captions, tokens), ``labels.npy`` (n, 3 groups, 10: colour, shape, size, count, mean x, mean y,
+then the roles above, below, left and right), ``category.npy``, ``compositions.jsonl``.
 """
 
 from __future__ import annotations

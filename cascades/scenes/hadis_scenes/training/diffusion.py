@@ -1,7 +1,7 @@
 """Train a denoiser on the training scenes by flow matching.
 
-The velocity from image to noise is learned at random noise levels; a tenth of the captions is empty, for
-classifier-free guidance. The text encoder goes on learning at a lower rate.
+The velocity from image to noise is learned at random noise levels; a tenth of the captions is
+empty, for classifier-free guidance. The text encoder goes on learning at a lower rate.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional
 from hadis_scenes import networks
 from hadis_scenes.training import dataset, runs, text
 
-HEAVY: Final = runs.Recipe(budget_s=6000, batch=64, rate=1e-3, text_rate=0.3, seed=1)
-LIGHT: Final = runs.Recipe(budget_s=1500, batch=64, rate=1.2e-3, text_rate=0.3, seed=2)
+HEAVY: Final = runs.Recipe(budget_s=5760, batch=64, rate=1e-3, text_rate=0.3, seed=1)
+LIGHT: Final = runs.Recipe(budget_s=840, batch=64, rate=1.2e-3, text_rate=0.3, seed=2)
 _EMPTY_SHARE: Final = 0.1
 
 
@@ -72,7 +72,7 @@ def new_denoiser(work: Path, variant: str, device: str) -> networks.Denoiser:
     model = networks.Denoiser(variant)
     model.text.load_state_dict(text.weights(work))
     model.unet.set_attn_processor(networks.PlainAttention())
-    model.unet.to(memory_format=torch.channels_last)
+    networks.channels_last(model.unet)
     return model.to(device)
 
 

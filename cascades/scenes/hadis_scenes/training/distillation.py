@@ -1,7 +1,7 @@
 """Teach the light denoiser what the guided heavy one would do, so that it needs no guidance.
 
-The student learns the teacher's guided velocity at the noise levels of its own sampler. It starts from
-training on data and reads the teacher's averaged weights anew while the teacher still trains.
+The student learns the teacher's guided velocity at the noise levels of its own sampler. It starts
+from training on data and reads the teacher's averaged weights anew while the teacher still trains.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hadis_scenes import networks, pipelines
 from hadis_scenes.training import diffusion, runs
 
 RECIPE: Final = runs.Recipe(
-    budget_s=2400, batch=32, rate=7e-4, warmup_steps=50, average=0.995, text_rate=0.3, seed=3
+    budget_s=2340, batch=32, rate=7e-4, warmup_steps=50, average=0.995, text_rate=0.3, seed=3
 )
 GUIDANCE: Final = 3.0
 LEVELS: Final = 8
@@ -27,7 +27,8 @@ def noise_levels(steps: int) -> torch.Tensor:
     """Return the noise levels at which the shipped sampler calls the network."""
     sampler = networks.scheduler(pipelines.FLOW_SHIFT)
     sampler.set_timesteps(steps)
-    return sampler.sigmas[:steps].clone()
+    levels: torch.Tensor = sampler.sigmas[:steps].clone()
+    return levels
 
 
 class Teacher:
@@ -37,7 +38,7 @@ class Teacher:
         self._work, self._device = work, device
         self._model = networks.Denoiser("heavy")
         self._model.unet.set_attn_processor(networks.PlainAttention())
-        self._model.unet.to(memory_format=torch.channels_last)
+        networks.channels_last(self._model.unet)
         self._empty = diffusion.empty_prompt(device)
         self._read_at = 0.0
         self._forward = runs.compiled(self._model.forward, device)

@@ -113,7 +113,8 @@ _EDITS: tuple[tuple[Callable[[random.Random, Composition], Composition | None], 
 
 def edit(rng: random.Random, composition: Composition) -> Composition:
     """Change one thing that a composition demands."""
-    functions, weights = zip(*_EDITS, strict=True)
+    functions = [function for function, _ in _EDITS]
+    weights = [weight for _, weight in _EDITS]
     while True:
         changed = rng.choices(functions, weights)[0](rng, composition)
         if changed is None or changed == composition:

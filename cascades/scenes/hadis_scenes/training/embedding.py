@@ -1,4 +1,4 @@
-"""Train a tiny CLIP on rendered scenes, then the paper's discriminator on its frozen image embedding.
+"""Train a tiny CLIP on rendered scenes, then the paper's discriminator on its image embedding.
 
 The head is an MLP that tells rendered pictures from generated ones (the HADIS paper, section 4.3).
 The image tower also spans the feature space of the Frechet distance.
@@ -19,7 +19,7 @@ from hadis_scenes import discriminators, networks
 from hadis_scenes.training import autoencoder, dataset, runs, text
 
 RECIPE: Final = runs.Recipe(
-    budget_s=420, batch=96, rate=1e-3, warmup_steps=100, weight_decay=0.02, average=0.99,
+    budget_s=360, batch=96, rate=1e-3, warmup_steps=100, weight_decay=0.02, average=0.99,
     text_rate=0.1, seed=6,
 )  # fmt: skip
 HEAD: Final = runs.Recipe(
@@ -55,7 +55,7 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
     torch.manual_seed(recipe.seed)
     model = TinyClip()
     model.text.load_state_dict(text.weights(work))
-    model.image.to(memory_format=torch.channels_last)
+    networks.channels_last(model.image)
     run = runs.Run(work, "embedding", model.to(device), recipe, device)
     if run.finished:
         return

@@ -1,7 +1,7 @@
 """Pictures with captions judged by the checker: what the matching discriminator learns from.
 
-Each picture has its own caption and several edited ones. Of each caption the checker says whether the
-picture fulfils it, and of each noun whether its objects are there and whether its relation holds.
+Each picture has its own caption and several edited ones. Of each caption the checker says whether
+the picture fulfils it, and of each noun whether its objects are there and its relation holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hadis_scenes import captions, checking, compositions, drawing, vocabulary
+from hadis_scenes import captions, checking, compositions, drawing, networks, vocabulary
 from hadis_scenes.compositions import Composition
 from hadis_scenes.training import autoencoder, dataset, edits
 
@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Pictures (n), and per caption tokens, noun classes, noun verdicts (-1: none) and the verdict."""
+    """Pictures, and per caption tokens, noun classes, noun verdicts (-1: none) and the verdict."""
 
     images: Array
     cells: Array
@@ -149,8 +149,8 @@ def judge_all(seed: int, images: Array, demanded: Sequence[Composition], cells: 
 
 @torch.no_grad()
 def _reconstructed(work: Path, images: Array, device: str) -> Array:
-    """Pass a share of the pictures through the autoencoder, whose traces all generated ones bear."""
-    model = autoencoder.trained(work, device).to(memory_format=torch.channels_last)
+    """Pass a share through the autoencoder, whose traces all generated pictures bear."""
+    model = networks.channels_last(autoencoder.trained(work, device))
     picked = np.random.default_rng(SEED).random(len(images)) < _RECONSTRUCTED
     result = images.copy()
     rows = np.flatnonzero(picked)

@@ -1,15 +1,16 @@
-"""Train the matching discriminator: first on rendered scenes, then on generated images of every variant.
+"""Train the matching discriminator on rendered scenes, then on generated images of every variant.
 
-With the verdict alone this network stays near the prompt's category as its only clue. Three dense tasks,
-all there from the first step, break that plateau: naming what a cell holds, naming what a noun
-means by the same head, and saying of each noun whether its objects are there and its relation holds.
+With the verdict alone this network stays near the prompt's category as its only clue. Three dense
+tasks, all there from the first step, break that plateau: naming what a cell holds, naming what a
+noun means by the same head, and saying of each noun whether its objects are there and its relation
+holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
 
-from hadis_scenes import discriminators
+from hadis_scenes import discriminators, networks
 from hadis_scenes.training import autoencoder, judged, runs, text
 
 RECIPE: Final = runs.Recipe(
@@ -96,7 +97,7 @@ class Trainee(nn.Module):
     @property
     def text(self) -> nn.Module:
         """The text encoder."""
-        return self.matcher.text
+        return cast(nn.Module, self.matcher.text)
 
     def forward(
         self, images: torch.Tensor, tokens: torch.Tensor
@@ -119,7 +120,7 @@ Forward = Callable[..., Any]
 def _update(
     run: runs.Run, forward: Forward, batch: dict[str, torch.Tensor], device: str, generated: int
 ) -> None:
-    """Take one step; the first ``generated`` pictures are generated ones, whose cells are unlabelled."""
+    """Take one step; cells of the first ``generated`` pictures have no labels."""
     x, tokens = _augmented(batch["images"]), batch["tokens"].long()
     with torch.autocast(device, torch.bfloat16):
         verdict, holding, cells, words = forward(x, tokens)
@@ -184,7 +185,7 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
     torch.manual_seed(recipe.seed)
     matcher = discriminators.Matcher()
     matcher.text.load_state_dict(text.weights(work))
-    matcher.tower.to(memory_format=torch.channels_last)
+    networks.channels_last(matcher.tower)
     run = runs.Run(work, "matching", Trainee(matcher).to(device), recipe, device)
     if run.finished:
         return
@@ -204,7 +205,7 @@ def tune(work: Path, generated: judged.Judged, recipe: runs.Recipe, device: str)
     trainee = Trainee(discriminators.Matcher())
     runs.averaged(work, "matching", trainee, device)
     trainee.requires_grad_(True)
-    trainee.matcher.tower.to(memory_format=torch.channels_last)
+    networks.channels_last(trainee.matcher.tower)
     run = runs.Run(work, "matching-tuned", trainee, recipe, device)
     if run.finished:
         return

@@ -67,7 +67,8 @@ class Run:
             recipe,
             device,
         )
-        text, other = [], []
+        text: list[nn.Parameter] = []
+        other: list[nn.Parameter] = []
         for key, parameter in model.named_parameters():
             (text if key.startswith(("text.", "matcher.text.")) else other).append(parameter)
         groups = [{"params": other, "factor": 1.0}, {"params": text, "factor": recipe.text_rate}]
@@ -172,7 +173,7 @@ class Run:
 
 
 def compiled(function: Callable[..., torch.Tensor], device: str) -> Callable[..., torch.Tensor]:
-    """Compile a hot function: a fifth faster on a CPU; where no compiler is found, it runs as it is."""
+    """Compile a hot function, a fifth faster on a CPU; without a compiler it stays as it is."""
     if device == "cpu" and not shutil.which("g++"):
         return function
     torch._dynamo.config.suppress_errors = True  # a failed compilation falls back to eager

@@ -76,4 +76,5 @@ def weights(work: Path) -> dict[str, torch.Tensor]:
     """Return the pre-trained text encoder's averaged weights."""
     model = runs.averaged(work, "text", LabelledText())
     assert isinstance(model, LabelledText)
-    return model.encoder.state_dict()
+    state: dict[str, torch.Tensor] = model.encoder.state_dict()
+    return state
