@@ -58,6 +58,16 @@ class Slot:
         """Whether its process is alive and not yet listening."""
         return self.ports is None and self.process is not None and self.process.is_alive
 
+    @property
+    def uid(self) -> str | None:
+        """The identity that its process announced."""
+        return None if self.ports is None else str(self.ports.get("uid"))
+
+    @property
+    def lived_s(self) -> float:
+        """Seconds since its present process was started."""
+        return time.monotonic() - self.started_s
+
     def address(self, port: str = "port") -> str:
         """Return host:port of one of the announced ports; only while `is_up`."""
         if self.ports is None:
@@ -90,8 +100,7 @@ class Slot:
             reason = await self._live_once()
             if self._stopping:
                 return
-            lived_s = time.monotonic() - self.started_s
-            self.deaths = 1 if lived_s > FORGIVEN_AFTER_S else self.deaths + 1
+            self.deaths = 1 if self.lived_s > FORGIVEN_AFTER_S else self.deaths + 1
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.deaths - 1, 10))
             self.tell(self._obituary(reason, pause_s))
             self.restarts += 1

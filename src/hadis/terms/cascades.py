@@ -96,7 +96,10 @@ class RouterLimits:
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A HadisCascade in domain terms. Models are unique by name; order is the author's."""
+    """A HadisCascade in domain terms. Models are unique by name; order is the author's.
+
+    `offline` forbids fetching weights: every source is a folder or an exact commit in the cache.
+    """
 
     name: CascadeName
     slo_s: float
@@ -110,6 +113,7 @@ class Cascade:
     planner: PlannerSettings = field(default_factory=PlannerSettings)
     limits: RouterLimits = field(default_factory=RouterLimits)
     profile_name: str | None = None
+    offline: bool = False
     generation: int = 1
 
     def model(self, name: str) -> ModelSpec:

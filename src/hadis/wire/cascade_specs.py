@@ -43,6 +43,7 @@ def load(manifest: Node) -> Cascade:
         planner=_planner(spec["planner"]),
         limits=_limits(spec["router"]["limits"]),
         profile_name=spec.get("profile", {}).get("name"),
+        offline=spec["weights"] == "Offline",
         generation=int(metadata.get("generation", 1)),
     )
 
@@ -51,6 +52,7 @@ def dump(cascade: Cascade) -> dict[str, Any]:
     """Return the spec that `load` turns back into `cascade`."""
     spec: dict[str, Any] = {
         "slo": {"latency": durations.text(cascade.slo_s)},
+        "weights": "Offline" if cascade.offline else "Online",
         "models": [_model_spec(model) for model in cascade.models],
         "stages": {
             "router": _switch(cascade.router_stage),
