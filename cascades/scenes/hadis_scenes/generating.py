@@ -42,14 +42,19 @@ def generate(
     *,
     half: bool = False,
     batch: int = _BATCH,
+    first: int = 0,
 ) -> Images:
-    """Return one 64 x 64 picture a prompt; ``half`` computes in bfloat16, for bulk work."""
+    """Return one 64 x 64 picture a prompt; ``half`` computes in bfloat16, for bulk work.
+
+    ``first`` is the number of the first prompt in its set, which its seed depends on.
+    """
     device = pipeline.device.type
     rows = []
     for start in range(0, len(prompts), batch):
         chosen = list(prompts[start : start + batch])
         generators = [
-            torch.Generator().manual_seed(image_seed(seed, start + i)) for i in range(len(chosen))
+            torch.Generator().manual_seed(image_seed(seed, first + start + i))
+            for i in range(len(chosen))
         ]
         with torch.autocast(device, torch.bfloat16, enabled=half):
             result = pipeline(
