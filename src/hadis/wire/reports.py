@@ -22,7 +22,7 @@ class WorkerStatus(OpenBody):
     """`GET /status` on a worker's control port.
 
     `ready`: loaded and warm, or idle. `busy_s`: total seconds the denoising thread has worked,
-    a counter.
+    a counter. `discriminator_error` names why images cannot be scored, with the fix.
     """
 
     name: str
@@ -34,6 +34,7 @@ class WorkerStatus(OpenBody):
     draining: bool = False
     assignment: AssignmentBody | None = None
     models: dict[str, ModelState] = Field(default_factory=dict)
+    discriminator_error: str | None = None
     queue: QueueState = Field(default_factory=QueueState)
     residual_s: float = 0.0
     busy_s: float = 0.0

@@ -1,0 +1,44 @@
+"""What this worker runs on, in words that a profile's hardware can be compared with."""
+
+from pathlib import Path
+
+import diffusers
+import torch
+
+import hadis
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device that `wanted` names; `auto` is CUDA where there is one."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def describe_hardware(device: torch.device) -> str:
+    """Return the GPU's product name, or the CPU's."""
+    if device.type == "cuda":
+        name: str = torch.cuda.get_device_name(device)
+        return name
+    return _cpu_name()
+
+
+def describe_software() -> str:
+    """Return the versions that decide what a picture looks like to the last bit."""
+    return (
+        f"hadis {hadis.__version__}, torch {torch.__version__}, diffusers {diffusers.__version__}"
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "CPU"
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model"):
+            return value.strip()
+    return "CPU"

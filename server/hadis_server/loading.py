@@ -1,0 +1,351 @@
+"""The loader thread: brings the cascade's models into memory in the background.
+
+The assigned model comes first, the others follow while they fit the budget. A model is announced
+as resident once it is warm. One that does not load carries its reason and is tried again after a
+while; the others keep serving. Weights that must go are no longer offered, and go once nothing
+that waits needs them.
+"""
+
+import gc
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hadis.errors import ModelUnavailable
+from hadis.terms.cascades import DiscriminatorSpec, ModelSpec
+from hadis_server import discriminating, pipelines, residency
+from hadis_server.discriminating import Discriminator
+from hadis_server.intake import Intake
+from hadis_server.pipelines import Pipeline, Variant, WeightsKey
+from hadis_server.wording import Reader
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 30.0
+LEAVING_POLL_S = 0.02
+WARM_UP_STEPS = 2
+
+
+@dataclass(slots=True)
+class Weights:
+    """A set of weights in memory and the tokenizers that read its prompts."""
+
+    pipeline: Pipeline
+    reader: Reader
+    size_bytes: int
+    used_s: float
+    on_device: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A model that can be called now."""
+
+    variant: Variant
+    reader: Reader
+
+
+Loaded = Callable[[Variant, float], None]
+"""Told what has become resident and the seconds that its loading took."""
+
+
+class Loader(threading.Thread):
+    """Owns every set of weights. Other threads ask `resident`, `error` and `discriminator`."""
+
+    def __init__(
+        self, intake: Intake, device: torch.device, *, budget_bytes: int, loaded: Loaded
+    ) -> None:
+        super().__init__(name="loader", daemon=True)
+        self._intake = intake
+        self._device = device
+        self._budget_bytes = budget_bytes
+        self._loaded = loaded
+        self._changed = threading.Condition()
+        self._serials = itertools.count(1)
+        self._specs: dict[str, ModelSpec] = {}
+        self._judge: DiscriminatorSpec | None = None
+        self._assigned: str | None = None
+        self._closed = False
+        self._weights: dict[WeightsKey, Weights] = {}
+        self._residents: dict[str, Resident] = {}
+        self._errors: dict[str, tuple[ModelSpec, str, float]] = {}
+        self._skipped: dict[str, ModelSpec] = {}
+        self._discriminator: tuple[DiscriminatorSpec, Discriminator | None, str | None] | None = (
+            None
+        )
+
+    def follow(
+        self, specs: Sequence[ModelSpec], judge: DiscriminatorSpec | None, *, retry: bool = False
+    ) -> None:
+        """Take over the models of a cascade; `retry` forgets earlier failures."""
+        with self._changed:
+            self._specs = {spec.name: spec for spec in specs}
+            self._judge = judge
+            self._skipped.clear()
+            if retry:
+                self._errors.clear()
+                if self._discriminator and self._discriminator[1] is None:
+                    self._discriminator = None
+            self._changed.notify_all()
+
+    def assign(self, model: str | None) -> None:
+        """Bring `model` into memory before any other, pushing others out if need be."""
+        with self._changed:
+            if model != self._assigned:
+                self._assigned = model
+                self._skipped.clear()
+                self._errors.pop(model or "", None)
+            self._changed.notify_all()
+
+    def resident(self, model: str) -> Resident | None:
+        """Return the model when it can be called now."""
+        return self._residents.get(model)
+
+    def error(self, model: str) -> str | None:
+        """Return why `model` did not load, if it was tried and did not."""
+        failure = self._errors.get(model)
+        return failure[1] if failure else None
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The discriminator, once it is loaded."""
+        return self._discriminator[1] if self._discriminator else None
+
+    @property
+    def discriminator_error(self) -> str | None:
+        """Why the discriminator did not load."""
+        return self._discriminator[2] if self._discriminator else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to load: every model is resident, failed or does not fit."""
+        with self._changed:
+            return self._next() is None and self._judge_is_current()
+
+    @property
+    def judge_settled(self) -> bool:
+        """Whether the discriminator of the cascade is loaded, failed, or none is needed."""
+        return self._judge_is_current()
+
+    def close(self) -> None:
+        """Stop after the model that is being loaded."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        """Load, drop and warm up until closed."""
+        while True:
+            with self._changed:
+                name = None
+                while not self._closed and not self._stale():
+                    name = self._next()
+                    if name is not None or not self._judge_is_current():
+                        break
+                    self._changed.wait(self._until_retry_s())
+                if self._closed:
+                    return
+                spec = self._specs.get(name) if name else None
+            try:
+                self._step(spec)
+            except Exception as error:
+                # The outermost edge of this thread: no fault of one model may end the loader.
+                log.exception("loading failed")
+                if spec is not None:
+                    self._note_failure(spec, f"{type(error).__name__}: {error}")
+
+    def _step(self, spec: ModelSpec | None) -> None:
+        self._drop(self._stale())
+        assigned_waits = self._assigned is not None and self._assigned not in self._residents
+        if not self._judge_is_current() and not (spec is not None and assigned_waits):
+            self._load_judge()
+        elif spec is not None:
+            self._load(spec)
+
+    def _next(self) -> str | None:
+        """Return the model to load next."""
+        order = sorted(self._specs, key=lambda name: name != self._assigned)
+        for name in order:
+            spec = self._specs[name]
+            resident = self._residents.get(name)
+            if resident is not None and resident.variant.spec == spec:
+                continue
+            failure = self._errors.get(name)
+            if failure and failure[0] == spec and time.monotonic() < failure[2] + RETRY_S:
+                continue
+            if self._skipped.get(name) == spec:
+                continue
+            return name
+        return None
+
+    def _until_retry_s(self) -> float | None:
+        if not self._errors:
+            return None
+        return max(0.1, min(at for _, _, at in self._errors.values()) + RETRY_S - time.monotonic())
+
+    def _stale(self) -> list[str]:
+        """Return residents that the cascade no longer has."""
+        return [name for name in self._residents if name not in self._specs]
+
+    def _load(self, spec: ModelSpec) -> None:
+        began_s = time.monotonic()
+        key = pipelines.weights_key(spec)
+        try:
+            if not self._make_room(spec, key):
+                with self._changed:
+                    self._skipped[spec.name] = spec
+                log.info("model %s stays out of memory: the others fill the budget", spec.name)
+                return
+            weights = self._weights.get(key)
+            if weights is None:
+                pipeline = pipelines.load_weights(spec, self._device)
+                weights = Weights(
+                    pipeline,
+                    Reader(pipeline),
+                    pipelines.weights_bytes(pipeline),
+                    time.monotonic(),
+                )
+                self._weights[key] = weights
+            elif not weights.on_device:
+                weights.pipeline.to(self._device)
+                weights.on_device = True
+            variant = Variant(spec, weights.pipeline, serial=next(self._serials))
+            self._warm_up(variant)
+        except ModelUnavailable as error:
+            self._note_failure(spec, str(error))
+            return
+        with self._changed:
+            before = self._residents.get(spec.name)
+            # A cascade that changed meanwhile is followed in the next round.
+            self._residents[spec.name] = Resident(variant, weights.reader)
+            self._errors.pop(spec.name, None)
+        if before is not None:
+            self._wait_until_unused([before.variant])
+        self._release_unused_weights()
+        took_s = time.monotonic() - began_s
+        log.info("model %s is resident after %.1f s", spec.name, took_s)
+        self._loaded(variant, took_s)
+
+    def _warm_up(self, variant: Variant) -> None:
+        done = threading.Event()
+        failures: list[Exception] = []
+
+        def errand() -> None:
+            try:
+                variant.generate(
+                    [pipelines.Row("", None, 0)],
+                    width=variant.spec.width,
+                    height=variant.spec.height,
+                    steps=min(WARM_UP_STEPS, variant.spec.steps),
+                )
+            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+                failures.append(error)
+            finally:
+                done.set()
+
+        self._intake.run(errand)
+        while not done.wait(0.2):
+            if self._closed:
+                raise ModelUnavailable("the worker is shutting down")
+        if failures:
+            raise ModelUnavailable(
+                f"model {variant.spec.name} loads but makes no image: {failures[0]} - check "
+                "size, steps and guidance in spec.models[]"
+            ) from failures[0]
+
+    def _make_room(self, spec: ModelSpec, key: WeightsKey) -> bool:
+        held = self._weights.get(key)
+        if held is not None and held.on_device:
+            return True
+        needed = held.size_bytes if held else pipelines.expected_bytes(spec)
+        leaving = residency.evictions(
+            self._held(), needed, self._budget_bytes, urgent=spec.name == self._assigned
+        )
+        if leaving is None:
+            return False
+        for other in leaving:
+            names = [
+                name
+                for name, resident in self._residents.items()
+                if pipelines.weights_key(resident.variant.spec) == other
+            ]
+            with self._changed:
+                for name in names:
+                    self._skipped[name] = self._residents[name].variant.spec
+            self._drop(names, evict=True)
+        return True
+
+    def _held(self) -> list[residency.Held]:
+        assigned = self._residents.get(self._assigned or "")
+        wanted = pipelines.weights_key(assigned.variant.spec) if assigned else None
+        return [
+            residency.Held(key, weights.size_bytes, weights.used_s, key == wanted)
+            for key, weights in self._weights.items()
+            if weights.on_device
+        ]
+
+    def touch(self, variant: Variant) -> None:
+        """Note that a model was used now, so that it is not the first to go."""
+        weights = self._weights.get(pipelines.weights_key(variant.spec))
+        if weights is not None:
+            weights.used_s = time.monotonic()
+
+    def _drop(self, names: Sequence[str], *, evict: bool = False) -> None:
+        if not names:
+            return
+        with self._changed:
+            leaving = [self._residents.pop(name) for name in names if name in self._residents]
+        self._wait_until_unused([resident.variant for resident in leaving])
+        self._release_unused_weights(keep_in_host_memory=evict and self._device.type == "cuda")
+        log.info("dropped from memory: %s", ", ".join(names))
+
+    def _wait_until_unused(self, variants: Sequence[Variant]) -> None:
+        while not self._closed and any(self._intake.holds(item.serial) for item in variants):
+            time.sleep(LEAVING_POLL_S)
+
+    def _release_unused_weights(self, *, keep_in_host_memory: bool = False) -> None:
+        used = {
+            pipelines.weights_key(resident.variant.spec) for resident in self._residents.values()
+        }
+        known = {pipelines.weights_key(spec) for spec in self._specs.values()}
+        for key in [key for key in self._weights if key not in used]:
+            weights = self._weights[key]
+            if key in known and not weights.on_device:
+                continue
+            if key in known and keep_in_host_memory and self._fits_host(weights):
+                weights.pipeline.to("cpu", silence_dtype_warnings=True)
+                weights.on_device = False
+            else:
+                del self._weights[key]
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @staticmethod
+    def _fits_host(weights: Weights) -> bool:
+        return weights.size_bytes < residency.measure_budget(torch.device("cpu"))
+
+    def _judge_is_current(self) -> bool:
+        current = self._discriminator[0] if self._discriminator else None
+        return current == self._judge
+
+    def _load_judge(self) -> None:
+        spec = self._judge
+        if spec is None:
+            self._discriminator = None
+            return
+        try:
+            self._discriminator = (spec, discriminating.load(spec, self._device), None)
+        except ModelUnavailable as error:
+            log.error("%s", error)
+            self._discriminator = (spec, None, str(error))
+
+    def _note_failure(self, spec: ModelSpec, reason: str) -> None:
+        log.error("%s", reason)
+        with self._changed:
+            self._errors[spec.name] = (spec, reason, time.monotonic())

@@ -1,0 +1,249 @@
+"""One worker's parts, wired: intake, loader, denoising thread, encoder, latency book, metrics.
+
+The endpoints talk to a `Station` only. It keeps the assignment and the cascade in force, both by
+rising version, and answers for the worker's state.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from hadis.errors import HadisError
+from hadis.terms.assignments import Assignment, Role
+from hadis.terms.ids import ModelName
+from hadis.wire.assignments import AssignmentBody
+from hadis.wire.generation import GenerateBody, QueueState
+from hadis.wire.manifests import Manifests, resolve_paths
+from hadis.wire.reports import ModelState, WorkerStatus
+from hadis_server import calibrating, hardware, residency
+from hadis_server.batching import Preference, Shape
+from hadis_server.denoising import Denoiser
+from hadis_server.estimating import LatencyBook, Table
+from hadis_server.intake import Intake
+from hadis_server.jobs import Draining, Job
+from hadis_server.loading import Loader, Resident
+from hadis_server.metrics import Metrics
+from hadis_server.pipelines import Variant
+from hadis_server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CASCADE_DIR_VARIABLE = "HADIS_CASCADE_DIR"
+JOIN_S = 5.0
+
+
+class NotResident(HadisError):
+    """The model is not in this worker's memory (yet, or any more)."""
+
+
+class Station:
+    """A worker without its ports."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        manifests: Manifests,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics(manifests.cascade.name)
+        self._clock = clock
+        self._manifests = self._resolved(manifests)
+        self._assignment: Assignment | None = None
+        self._batch_sizes: dict[str, int] = {}
+        self._device = hardware.choose_device(settings.device)
+        self._hardware = hardware.describe_hardware(self._device)
+        self._software = hardware.describe_software()
+        self.book = LatencyBook(_table(manifests))
+        self.intake = Intake(
+            clock=clock, estimate=self.book.service, max_waiting=settings.max_waiting
+        )
+        budget = settings.memory_budget_bytes or residency.measure_budget(self._device)
+        self._loader = Loader(
+            self.intake, self._device, budget_bytes=budget, loaded=self._note_loaded
+        )
+        self._encoder = ThreadPoolExecutor(1, "encoder")
+        self._denoiser = Denoiser(
+            self.intake,
+            self.book,
+            self.metrics,
+            self._encoder,
+            discriminator=lambda: self._loader.discriminator,
+            used=self._loader.touch,
+            fixed_batch=settings.fixed_batch,
+        )
+        self.metrics.watch_busy(lambda: self._denoiser.busy_s)
+        self._follow_models(retry=False)
+
+    def start(self) -> None:
+        """Start the threads: from now on models are loaded and jobs are made."""
+        self._loader.start()
+        self._denoiser.start()
+
+    def submit(self, body: GenerateBody) -> Job:
+        """Queue one image. Raises NotResident, Overloaded or Draining."""
+        resident = self._loader.resident(body.model)
+        if resident is None:
+            raise NotResident(self._why_not_resident(body.model))
+        spec, now_s = resident.variant.spec, self._clock()
+        job = Job(
+            body=body,
+            variant=resident.variant,
+            reader=resident.reader,
+            shape=Shape(
+                spec.name,
+                body.width,
+                body.height,
+                spec.steps,
+                spec.guidance,
+                body.negative_prompt is not None,
+                resident.variant.serial,
+            ),
+            arrived_s=now_s,
+            deadline_s=now_s + body.remaining_s,
+        )
+        self.intake.submit(job)
+        return job
+
+    def resident(self, model: str) -> Resident | None:
+        """Return the model when it can be called now."""
+        return self._loader.resident(model)
+
+    def assign(self, body: AssignmentBody) -> AssignmentBody:
+        """Take over a newer assignment; return the one in force. What waits is not lost."""
+        before = self._assignment
+        if before is None or body.version > before.version:
+            self._assignment = body.to_terms()
+            if before is not None and before.model != self._assignment.model:
+                self.metrics.swapped()
+            self._apply_assignment(self._assignment)
+            log.info("assignment %d: %s %s", body.version, body.role.value, body.model)
+        return AssignmentBody.from_terms(self._assignment or body.to_terms())
+
+    def follow(self, manifests: Manifests) -> None:
+        """Take over a changed cascade: load what is new, drop what is gone, in the background."""
+        gone = self._names() - {spec.name for spec in manifests.cascade.models}
+        self._manifests = self._resolved(manifests)
+        self.book.follow(_table(manifests))
+        for name in gone:
+            self.metrics.forget_model(name)
+            self.book.forget(name)
+        self._follow_models(retry=True)
+
+    def status(self) -> WorkerStatus:
+        """Return what `GET /status` tells."""
+        models = {
+            str(name): ModelState(
+                resident=self._loader.resident(name) is not None,
+                waiting=self.intake.waiting(name),
+                running=self.intake.running(name),
+                error=self._loader.error(name),
+            )
+            for name in sorted(self._names())
+        }
+        return WorkerStatus(
+            name=self.settings.name,
+            uid=self.settings.uid,
+            cascade=self._manifests.cascade.name,
+            hardware=self._hardware,
+            software=self._software,
+            ready=self.unready() is None,
+            draining=self.intake.draining,
+            assignment=AssignmentBody.from_terms(self._assignment) if self._assignment else None,
+            models=models,
+            discriminator_error=self._loader.discriminator_error,
+            queue=self.queue_state(),
+            residual_s=self.intake.residual_s(),
+            busy_s=self._denoiser.busy_s,
+            latency_scale=self.book.scale(),
+        )
+
+    def queue_state(self) -> QueueState:
+        """Return the load that every reply carries."""
+        return QueueState(
+            waiting=self.intake.waiting(),
+            running=self.intake.running(),
+            free_in_s=self.intake.free_in_s(),
+        )
+
+    def unready(self) -> str | None:
+        """Return why this worker should get no requests; None when it is ready."""
+        if self.intake.draining:
+            return "the worker is shutting down"
+        assignment = self._assignment
+        if assignment is None:
+            # Before its first assignment a worker is worth waiting for while it still loads.
+            return None if self._loader.settled else "models are being loaded"
+        if assignment.role is Role.IDLE or assignment.model is None:
+            return None
+        if self._loader.resident(assignment.model) is None:
+            return self._why_not_resident(assignment.model)
+        if not self._loader.judge_settled:
+            return "the discriminator is being loaded"
+        return None
+
+    def unhealthy(self) -> str | None:
+        """Return why this process should be replaced; None when it is alive."""
+        for thread in (self._loader, self._denoiser):
+            if thread.ident is not None and not thread.is_alive() and not self.intake.draining:
+                return f"the {thread.name} thread has died"
+        return None
+
+    def drain(self) -> None:
+        """Refuse new jobs; those that were accepted are still made."""
+        self.intake.drain()
+
+    def close(self) -> None:
+        """Stop the threads. Jobs that are left fail as if the worker had refused them."""
+        for job in self.intake.close():
+            job.fail(Draining("the worker is shutting down"))
+        self._loader.close()
+        for thread in (self._denoiser, self._loader):
+            if thread.is_alive():
+                thread.join(JOIN_S)
+        self._encoder.shutdown(wait=True)
+
+    def _apply_assignment(self, assignment: Assignment) -> None:
+        if assignment.model is not None:
+            self._batch_sizes[assignment.model] = assignment.batch_size
+        self.intake.prefer(
+            Preference(assignment.model, assignment.batch_size, tuple(self._batch_sizes.items()))
+        )
+        self._loader.assign(assignment.model)
+
+    def _follow_models(self, *, retry: bool) -> None:
+        cascade = self._manifests.cascade
+        judge = cascade.discriminator if cascade.discriminator_stage else None
+        self._loader.follow(cascade.models, judge, retry=retry)
+        for name in self._names():
+            self.metrics.watch_model(
+                name, partial(self.intake.running, name), partial(self.intake.waiting, name)
+            )
+
+    def _note_loaded(self, variant: Variant, seconds: float) -> None:
+        self.metrics.loaded(variant.spec.name, seconds)
+        self.intake.run(calibrating.calibration(variant, self.book, self.intake), when_idle=True)
+
+    def _why_not_resident(self, model: str) -> str:
+        if model not in self._names():
+            return f"model {model} is not in the cascade {self._manifests.cascade.name}"
+        return self._loader.error(model) or f"model {model} is not in memory (yet)"
+
+    def _resolved(self, manifests: Manifests) -> Manifests:
+        """Let relative folders start at the cascade file; in a cluster at HADIS_CASCADE_DIR."""
+        base = os.environ.get(CASCADE_DIR_VARIABLE) or self.settings.cascade.resolve().parent
+        return replace(manifests, cascade=resolve_paths(manifests.cascade, Path(base)))
+
+    def _names(self) -> set[ModelName]:
+        return {spec.name for spec in self._manifests.cascade.models}
+
+
+def _table(manifests: Manifests) -> Table:
+    profile = manifests.profile
+    return {entry.name: entry.latency_s for entry in profile.models} if profile else {}
