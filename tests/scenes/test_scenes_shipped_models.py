@@ -1,0 +1,153 @@
+"""The shipped weights load as plain diffusers pipelines and judge what they should."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from sklearn.metrics import roc_auc_score  # noqa: E402
+
+from hadis_scenes import (  # noqa: E402
+    captions,
+    checking,
+    compositions,
+    discriminators,
+    drawing,
+    features,
+    generating,
+    networks,
+    pipelines,
+    prompts,
+    vocabulary,
+)
+from hadis_scenes.evaluation.outcomes import as_images, rendered  # noqa: E402
+from hadis_scenes.training import edits  # noqa: E402
+from hadis_scenes.variants import BY_NAME, DISCRIMINATORS, MODELS, VARIANTS  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def light():
+    return generating.load(MODELS / "light")
+
+
+def of_category(category, count):
+    return [item for item in prompts.shipped("test") if item.category == category][:count]
+
+
+def test_the_tokenizer_reads_words_as_the_training_did():
+    tokenizer = pipelines.tokenizer()
+    texts = [item.prompt for item in prompts.shipped("profile")[:50]]
+    texts += ["A Red, CIRCLE! and über-cool disc.", "", "red " * 60]
+    for text in texts:
+        ids = tokenizer(
+            text, padding="max_length", max_length=vocabulary.MAX_TOKENS, truncation=True
+        ).input_ids
+        assert ids == networks.encode_tokens([text])[0].tolist()
+
+
+def test_the_lightest_variant_draws_most_single_objects(light):
+    asked = of_category("single", 40)
+    rows = generating.generate(light, BY_NAME["scenes-xs"], [item.prompt for item in asked], 1)
+    passed = [checking.check(row, item.composition) for row, item in zip(rows, asked, strict=True)]
+    assert np.mean(passed) > 0.5
+
+
+def test_the_heaviest_variant_draws_most_relations():
+    asked = of_category("relation", 24)
+    heavy = generating.load(MODELS / "heavy")
+    rows = generating.generate(heavy, BY_NAME["scenes-l"], [item.prompt for item in asked], 1)
+    passed = [checking.check(row, item.composition) for row, item in zip(rows, asked, strict=True)]
+    assert np.mean(passed) > 0.5
+
+
+def test_a_picture_does_not_depend_on_its_batch(light):
+    texts = [item.prompt for item in prompts.shipped("test")[:4]]
+    variant = BY_NAME["scenes-xs"]
+    together = generating.generate(light, variant, texts, 3)
+    alone = generating.generate(light, variant, texts, 3, batch=1)
+    assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+
+
+def test_variants_that_share_weights_ship_them_once():
+    folders = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
+    assert folders == sorted({variant.model for variant in VARIANTS})
+    files = [path for path in MODELS.rglob("*") if path.suffix in (".bin", ".pt", ".ckpt")]
+    assert files == []
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    rng = random.Random(5)
+    asked = [item for item in prompts.shipped("test") if item.category != "single"][:120]
+    images = rendered(asked)
+    wrong = [captions.caption(rng, edits.edit(rng, item.composition)).text for item in asked]
+    return asked, images, wrong
+
+
+def test_matching_prefers_the_right_caption_of_a_drawn_scene(drawn):
+    asked, images, wrong = drawn
+    judge = discriminators.load(DISCRIMINATORS / "matching")
+    pictures = as_images(images)
+    right = judge.score(pictures, [item.prompt for item in asked])
+    other = judge.score(pictures, wrong)
+    truth = [1] * len(right) + [0] * len(other)
+    assert roc_auc_score(truth, right + other) > 0.9
+    assert all(0 <= score <= 1 for score in right + other)
+
+
+def test_a_score_does_not_depend_on_its_batch(drawn):
+    asked, images, _ = drawn
+    pictures, texts = as_images(images[:5]), [item.prompt for item in asked[:5]]
+    for kind in ("matching", "real-fake"):
+        judge = discriminators.load(DISCRIMINATORS / kind)
+        together = judge.score(pictures, texts)
+        alone = [judge.score([p], [t])[0] for p, t in zip(pictures, texts, strict=True)]
+        assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_real_fake_ignores_the_prompt(drawn):
+    _, images, wrong = drawn
+    judge = discriminators.load(DISCRIMINATORS / "real-fake")
+    pictures = as_images(images[:5])
+    assert judge.score(pictures, wrong[:5]) == judge.score(pictures, ["nothing"] * 5)
+
+
+def test_features_tell_different_pictures_apart(drawn):
+    _, images, _ = drawn
+    rows = features.embed(as_images(images[:20]))
+    assert rows.shape == (20, discriminators.WIDTH)
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(20), abs=1e-5)
+    assert len({tuple(np.round(row, 3)) for row in rows}) == 20
+
+
+def test_a_discriminator_of_unknown_kind_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"kind": "taste"}))
+    source = DISCRIMINATORS / "matching" / "model.safetensors"
+    (tmp_path / "model.safetensors").write_bytes(source.read_bytes())
+    with pytest.raises(ValueError, match="taste"):
+        discriminators.load(tmp_path)
+
+
+def test_an_empty_canvas_matches_nothing():
+    judge = discriminators.load(DISCRIMINATORS / "matching")
+    canvas = as_images(np.full((3, drawing.SIDE, drawing.SIDE, 3), 25, np.uint8))
+    rng = random.Random(0)
+    texts = [captions.caption(rng, compositions.random_composition(rng)).text for _ in range(3)]
+    assert max(judge.score(canvas, texts)) < 0.5

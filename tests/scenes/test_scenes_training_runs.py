@@ -1,0 +1,101 @@
+"""A training run spends its budget once, across interruptions, and averages what it learned."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hadis_scenes import checking, compositions, drawing  # noqa: E402
+from hadis_scenes.training import dataset, edits, judged, runs  # noqa: E402
+
+RECIPE = runs.Recipe(budget_s=0.4, batch=8, rate=0.05, warmup_steps=1, average=0.9)
+
+
+def spend(run, limit=10_000):
+    want = torch.tensor([[2.0, -1.0]])
+    for _ in run.steps():
+        inputs = torch.randn(8, 2)
+        run.update((run.model(inputs) - inputs @ want.T).pow(2).mean())
+        limit -= 1
+        if not limit:
+            break
+
+
+def test_a_run_ends_with_its_budget_and_is_skipped_afterwards(tmp_path):
+    run = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
+    spend(run)
+    assert run.finished
+    again = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
+    assert again.finished
+    assert list(again.steps()) == []
+
+
+def test_an_interrupted_run_goes_on_where_it_was_saved(tmp_path):
+    run = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
+    spend(run, limit=5)
+    run.save()
+    again = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
+    assert again.step == run.step == 5
+    assert again.elapsed_s == run.elapsed_s
+    assert torch.equal(again.model.weight, run.model.weight)
+    moments = [state["exp_avg"] for state in again.optimizer.state_dict()["state"].values()]
+    assert any(moment.abs().sum() > 0 for moment in moments)
+
+
+def test_the_average_is_what_readers_get(tmp_path):
+    run = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
+    spend(run)
+    read = runs.averaged(tmp_path, "line", torch.nn.Linear(2, 1))
+    assert torch.equal(read.weight, run.average.weight)
+    assert not read.weight.requires_grad
+
+
+def test_the_log_says_loss_and_speed(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "LOG_EVERY_STEPS", 5)
+    run = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
+    spend(run)
+    text = (tmp_path / "logs" / "line.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[0]["examples"] == lines[0]["step"] * RECIPE.batch
+
+
+def test_edits_change_what_is_demanded_and_stay_drawable():
+    rng, noise = random.Random(0), np.random.default_rng(0)
+    kinds = set()
+    for _ in range(400):
+        composition = compositions.random_composition(rng)
+        edited = edits.edit(rng, composition)
+        assert edited != composition
+        assert len({(g.colour, g.shape) for g in edited.groups}) == len(edited.groups)
+        kinds.add((composition.kind, edited.kind))
+        objects = drawing.lay_out(edited, noise)
+        if objects is not None:
+            assert checking.check(drawing.draw(objects, noise), edited)
+    assert ("single", "two") in kinds
+    assert ("relation", "two-relations") in kinds
+
+
+def test_verdicts_of_nouns_add_up_to_the_verdict():
+    rng, noise = random.Random(1), np.random.default_rng(1)
+    for _ in range(100):
+        composition, objects = dataset.sample(rng, noise)
+        image = drawing.draw(objects, noise)
+        rows = judged.judged_captions(rng, image, composition)
+        assert rows["verdicts"][0]
+        nouns = rows["nouns"][0]
+        assert (nouns[rows["classes"][0] > 0, 0] == 1).all()
+        assert (nouns[nouns[:, 1] >= 0, 1] == 1).all()
+        for column in range(1, judged.CAPTIONS):
+            wrong = (rows["nouns"][column] == 0).any()
+            assert not (wrong and rows["verdicts"][column])
+
+
+def test_training_scenes_are_never_held_out():
+    rng, noise = random.Random(2), np.random.default_rng(2)
+    for _ in range(300):
+        composition, _ = dataset.sample(rng, noise)
+        assert not compositions.is_held_out(composition)
