@@ -20,8 +20,9 @@ SAME_STEP_S = 15.0
 TREND_WINDOW_S = 30.0
 LOOK_AHEAD_S = 10.0
 """A plan made now serves until about two intervals from now."""
-FRESH_S = 12.0
-"""Evidence below this is two samples or fewer: twice the headroom, so that one change suffices."""
+HEADROOM = ((12.0, 2.0), (40.0, 1.5), (math.inf, 1.0))
+"""Standard errors added to the mean, by the length of the evidence: too few soon after a step would
+mean a second change right after the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,18 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class DemandState:
-    """What the forecast remembers: counters, samples since the last step, the EWMA."""
+    """What the forecast remembers: counters, samples since the last step, the EWMA.
+
+    `mixed`: the first sample holds the step itself, so that its rate is neither the old nor the
+    new one; it goes as soon as there is another.
+    """
 
     at_s: float | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
     stepped_at_s: float = -math.inf
     quick_per_s: float | None = None
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ def observe(
         for uid, count in arrived.items()
     )
     sample = Sample(state.at_s, now_s, fresh)
-    samples = tuple(s for s in (*state.samples, sample) if s.end_s > now_s - MEMORY_S)
+    kept = state.samples[1:] if state.mixed else state.samples
+    samples = tuple(s for s in (*kept, sample) if s.end_s > now_s - MEMORY_S)
     since = step_start(samples)
     stepped_at_s = state.stepped_at_s
     if since > 0:
@@ -97,6 +104,7 @@ def observe(
         samples=samples,
         stepped_at_s=stepped_at_s,
         quick_per_s=quick + weight * (rate - quick),
+        mixed=since > 0,
     )
 
 
@@ -131,9 +139,13 @@ def forecast(state: DemandState, *, smoothing: float, interval_s: float) -> Fore
     mean = count / evidence_s
     quick = mean if state.quick_per_s is None else state.quick_per_s
     spread = math.sqrt(mean * smoothing / (2.0 - smoothing) / interval_s)
-    mean = max(mean, quick - 2.0 * spread)
-    margin = (2.0 if evidence_s < FRESH_S else 1.0) * math.sqrt(count + 1.0) / evidence_s
+    mean = max(mean, quick - 3.0 * spread)
+    errors = next(count for below_s, count in HEADROOM if evidence_s < below_s)
+    margin = errors * math.sqrt(count + 1.0) / evidence_s
     ahead = LOOK_AHEAD_S * _rising_per_s2(state.samples)
+    if state.mixed:
+        # On average a step falls in the middle of its sample: the other half was the old rate.
+        ahead = max(ahead, mean)
     # Nobody has asked for anything yet: no headroom, or an idle fleet would plan for a crowd.
     planned = mean + margin + ahead if count else 0.0
     return Forecast(mean, planned, evidence_s, state.stepped_at_s)

@@ -27,7 +27,7 @@ Step = Callable[[ProfileRow], None]
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The grid: shares of prompts to send straight to heavy, and of all prompts to escalate.
+    """The grid: shares of prompts to send straight to heavy, and of light images to reject.
 
     Denser where little is sent on: that is where a busy fleet looks for the best use of its time.
     """
