@@ -1,0 +1,79 @@
+// The playground's start: wires the parts together and polls the router once a second.
+
+import { fetchStatus, onKeyNeeded, storedKey } from "./api.js";
+import { createApiDialog, createKeyDialog } from "./dialogs.js";
+import { byId, setText } from "./dom.js";
+import { showExamples } from "./examples.js";
+import { createGallery } from "./gallery.js";
+import { createLiveView } from "./live.js";
+import { createLoadPanel } from "./load.js";
+import { setModels } from "./palette.js";
+import { createStudio } from "./studio.js";
+import { createThemeButton } from "./theme.js";
+
+const POLL_MS = 1000;
+const SLOWEST_MS = 5000;
+
+createThemeButton();
+createApiDialog();
+const askForKey = createKeyDialog();
+onKeyNeeded(askForKey);
+
+const gallery = createGallery({ onOpen: (item) => studio.open(item), onRedraw: (item) => studio.reuse(item) });
+const studio = createStudio({ onPicture: (item) => gallery.add(item) });
+const showStatus = createLiveView();
+const pollLoad = createLoadPanel();
+let failures = 0;
+let examplesAsked = false;
+
+function connection(state, text) {
+  const host = byId("link-state");
+  host.dataset.state = state;
+  setText(host.querySelector("span"), text);
+}
+
+async function poll() {
+  try {
+    const status = await fetchStatus();
+    failures = 0;
+    setModels((status.models ?? []).map((model) => (typeof model === "string" ? model : model.name)));
+    studio.setStatus(status);
+    showStatus(status);
+    byId("key-button").hidden = true;
+    if (status.ready === false) connection("waiting", "Starting");
+    else connection("connected", "Connected");
+    if (!examplesAsked) {
+      examplesAsked = true; // only now is a key there, if the router wants one
+      showExamples({ onPick: (prompt) => studio.submitPrompt(prompt) });
+    }
+    await pollLoad();
+  } catch (error) {
+    failures += 1;
+    if (error.status === 401) {
+      byId("key-button").hidden = false;
+      connection("waiting", "API key needed");
+      if (failures === 1) await enterKey();
+    } else connection("reconnecting", "Reconnecting");
+  }
+}
+
+async function enterKey() {
+  const key = await askForKey(storedKey() !== null);
+  if (key === null) return;
+  sessionStorage.setItem("hadis.api-key", key);
+  failures = 0;
+}
+
+// One poll after another, slower while the router is away, none while nobody looks.
+async function keepPolling() {
+  if (!document.hidden) await poll();
+  setTimeout(keepPolling, failures ? Math.min(SLOWEST_MS, POLL_MS * failures) : POLL_MS);
+}
+
+byId("key-button").addEventListener("click", async () => {
+  await enterKey();
+  await poll();
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
+byId("prompt").focus();
+keepPolling();

@@ -1,0 +1,95 @@
+// The load slider: sets the rate of the load process behind the router and shows what became of it.
+
+import { fetchLoad, putLoad } from "./api.js";
+import { byId, el, setText } from "./dom.js";
+import { count, percent, rate } from "./numbers.js";
+import { OUTCOMES } from "./words.js";
+import { pathColour } from "./palette.js";
+
+const STEPS = [0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60, 100, 150, 200];
+const SETTLE_MS = 150;
+
+// Returns the poll; it stops asking once the router has said that it runs no load.
+export function createLoadPanel() {
+  const body = byId("load-body");
+  const ui = { made: false };
+  let steps = STEPS;
+  let gone = false;
+  let pending = null;
+
+  function make() {
+    ui.made = true;
+    ui.value = el("output", { class: "load-rate", for: "load-slider" });
+    ui.slider = el("input", { type: "range", id: "load-slider", min: "0", max: String(STEPS.length - 1), step: "1", value: "0", "aria-label": "Requests a second", list: "" });
+    ui.stop = el("button", { type: "button", class: "stop-load", id: "load-stop", onclick: () => set(0) }, "Stop");
+    ui.counts = el("dl", { class: "load-counts" });
+    ui.outcomes = el("ul", { class: "outcomes" });
+    ui.message = el("p", { class: "error", role: "alert", hidden: true });
+    body.replaceChildren(
+      el("div", { class: "load-row" }, ui.slider, ui.value, ui.stop), ui.counts, ui.outcomes, ui.message);
+    ui.slider.addEventListener("input", () => {
+      const wanted = steps[Number(ui.slider.value)];
+      showRate(wanted);
+      clearTimeout(pending);
+      pending = setTimeout(() => set(wanted), SETTLE_MS);
+    });
+  }
+
+  async function set(wanted) {
+    clearTimeout(pending);
+    pending = "sending";
+    try {
+      const answer = await putLoad(wanted);
+      ui.message.hidden = true;
+      pending = null;
+      show({ ...answer, rate: answer?.rate ?? wanted });
+    } catch (error) {
+      pending = null;
+      ui.message.hidden = false;
+      setText(ui.message, error.message);
+    }
+  }
+
+  function showRate(value) {
+    setText(ui.value, value ? `${rate(value)}/s` : "off");
+    ui.slider.setAttribute("aria-valuetext", value ? `${rate(value)} requests a second` : "off");
+    ui.stop.disabled = !value;
+    setText(byId("load-note"), value ? "open loop, from a process of its own" : "");
+  }
+
+  function show(load) {
+    if (!ui.made) make();
+    if (load.max_rate && steps.at(-1) !== load.max_rate) {
+      steps = STEPS.filter((step) => step <= load.max_rate);
+      ui.slider.max = String(steps.length - 1);
+    }
+    if (pending === null) {
+      const nearest = steps.reduce((best, step, index) => (Math.abs(step - load.rate) < Math.abs(steps[best] - load.rate) ? index : best), 0);
+      ui.slider.value = String(nearest);
+      showRate(load.rate);
+    }
+    const { sent = 0, completed = 0, late = 0, by_outcome: outcomes = {} } = load;
+    ui.counts.replaceChildren(...[["Sent", count(sent)], ["Completed", count(completed)], ["Late", completed ? `${count(late)} (${percent(late / completed)})` : count(late)]]
+      .map(([term, value]) => el("div", {}, el("dt", { text: term }), el("dd", { text: value }))));
+    const total = Object.values(outcomes).reduce((sum, n) => sum + n, 0);
+    ui.outcomes.replaceChildren(...Object.entries(OUTCOMES).filter(([name]) => outcomes[name]).map(([name, { label, tone }]) =>
+      el("li", { title: percent(outcomes[name] / total) }, el("i", { vars: { "--dot": pathColour(tone) } }), `${label} `, el("b", { text: count(outcomes[name]) }))));
+  }
+
+  function explain(text) {
+    gone = true;
+    byId("load-note").textContent = "";
+    body.replaceChildren(el("p", { class: "muted", text }));
+  }
+
+  return async () => {
+    if (gone) return;
+    try {
+      show(await fetchLoad());
+    } catch (error) {
+      if (error.status === 404) explain("This router has no load process. Start everything with “hadis up” to get the slider, or send load with “hadis bench”.");
+      else if (error.status === 403) explain("Only a browser on the router's own machine may set the load.");
+      else if (ui.made) setText(byId("load-note"), "not answering");
+    }
+  };
+}

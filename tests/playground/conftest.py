@@ -1,0 +1,151 @@
+"""A real Chromium and a scripted router for the page's tests.
+
+Playwright's synchronous API keeps an event loop running in the thread that started it, which the
+asyncio tests of the same process could not bear: so the browser lives in a thread of its own, and
+every test that asks for `page` runs its body there.
+"""
+
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+
+from support.scripted_router import Script, create_app
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+]  # fmt: skip
+PATIENCE_MS = 60_000  # on two busy cores the browser may get little of them
+DESKTOP = {"width": 1440, "height": 1000}
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@dataclass
+class Journal:
+    """What the page did: messages of the console, errors, requests, and where they went."""
+
+    base_url: str
+    messages: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def strangers(self) -> list[str]:
+        """Requests that left the router's own origin."""
+        own = urlsplit(self.base_url).netloc
+        urls = [request.url for request in self.requests]
+        return [u for u in urls if urlsplit(u).scheme != "data" and urlsplit(u).netloc != own]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test of the page in the browser's thread."""
+    if "page" not in pyfuncitem.fixturenames:
+        return None
+    thread: ThreadPoolExecutor = pyfuncitem.funcargs["browser_thread"]
+    names = pyfuncitem._fixtureinfo.argnames
+    wanted = {name: pyfuncitem.funcargs[name] for name in names}
+    thread.submit(pyfuncitem.obj, **wanted).result()
+    return True
+
+
+@pytest.fixture(scope="session")
+def browser_thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="browser") as thread:
+        yield thread
+
+
+@pytest.fixture(scope="session")
+def browser(browser_thread: ThreadPoolExecutor) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("the playground's tests need chromium: apt-get install chromium")
+    playwright = browser_thread.submit(lambda: sync_playwright().start()).result()
+    browser = browser_thread.submit(
+        lambda: playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    ).result()
+    yield browser
+    browser_thread.submit(browser.close).result()
+    browser_thread.submit(playwright.stop).result()
+
+
+@pytest.fixture
+def script() -> Script:
+    """The script of the router that the page talks to; a test may change it at any time."""
+    return Script()
+
+
+@pytest.fixture
+def base_url(script: Script) -> Iterator[str]:
+    """A scripted router on a free port of loopback."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(script), log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(timeout=10)
+    sock.close()
+
+
+@pytest.fixture
+def view() -> dict[str, Any]:
+    """How the browser looks at the page; a test parametrises it for a phone or the dark."""
+    return {"viewport": DESKTOP}
+
+
+@pytest.fixture
+def journal(base_url: str) -> Journal:
+    return Journal(base_url)
+
+
+@pytest.fixture
+def page(
+    browser: Browser,
+    browser_thread: ThreadPoolExecutor,
+    journal: Journal,
+    view: dict[str, Any],
+) -> Iterator[Page]:
+    """The page in a fresh window, loaded and connected."""
+
+    def arrive() -> tuple[BrowserContext, Page]:
+        context = browser.new_context(**view)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on("console", lambda message: journal.messages.append(message.text))
+        page.on("pageerror", lambda error: journal.messages.append(str(error)))
+        page.on("request", lambda request: journal.requests.append(request))
+        page.goto(journal.base_url)
+        return context, page
+
+    context, page = browser_thread.submit(arrive).result()
+    yield page
+    browser_thread.submit(context.close).result()
+
+
+@pytest.fixture
+def ask(page: Page) -> Callable[[str], None]:
+    """Types a prompt and presses Enter."""
+
+    def ask(prompt: str) -> None:
+        page.fill("#prompt", prompt)
+        page.press("#prompt", "Enter")
+
+    return ask

@@ -1,0 +1,105 @@
+"""The live view: plan, workers, charts and the load slider follow the router once a second."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from support.scripted_router import Script
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_plan_is_told_with_its_reasons(page: Page, script: Script) -> None:
+    plan = page.locator("section.plan")
+    expect(plan).to_contain_text("optimal")
+    expect(plan).to_contain_text("version")
+    expect(plan.locator(".limit.theta")).to_contain_text(re.compile(r"0\.\d\d"))
+    expect(plan).to_contain_text("Expected fulfilment89 %")
+    expect(plan.locator(".lane")).to_have_count(2)
+    expect(plan.locator(".why")).to_contain_text("More quality would need more workers.")
+    expect(plan.locator(".why")).to_contain_text("it needs 5 workers of 3")
+    script.reasons = {"notes": ["demand is rising"], "margin_s": 2.5}
+    expect(plan.locator(".why li")).to_have_text(["Demand is rising.", "Margin: 2.50 s"])
+
+
+def test_a_router_without_a_plan_says_so(page: Page, script: Script) -> None:
+    script.plan = False
+    expect(page.locator("#plan-body")).to_contain_text("Waiting for the controller's first plan")
+    script.plan = True
+    expect(page.locator("#plan-body .chip")).to_have_count(2)
+
+
+def test_every_worker_has_a_tile_with_its_model_and_queue(page: Page, script: Script) -> None:
+    tiles = page.locator("#workers li")
+    expect(tiles).to_have_count(3)
+    expect(tiles.first).to_contain_text(re.compile(r"\d running, \d waiting"))
+    script.worker_state = "unreachable"
+    expect(page.locator("#workers .away")).to_have_count(3)
+    expect(page.locator("#workers-note")).to_have_text("0 of 3 ready")
+
+
+def test_the_charts_move_on_with_the_router(page: Page) -> None:
+    charts = page.locator(".chart")
+    expect(charts).to_have_count(4)
+    expect(page.locator(".bars rect").first).to_be_attached()
+    plot = page.locator(".plot svg").first
+    before = plot.evaluate("node => node.innerHTML")
+    page.wait_for_timeout(2500)
+    assert plot.evaluate("node => node.innerHTML") != before
+
+
+def test_a_change_of_plan_is_marked_and_told_in_the_tooltip(page: Page, script: Script) -> None:
+    expect(page.locator(".plot svg").first).to_be_attached()
+    chart = page.locator(".chart").first
+    expect(chart.locator("[data-plan-change]").first).to_be_attached()
+    number_before = chart.locator("[data-plan-change]").count()
+    script.plan_offset += 1  # the whole history shifts, and a new plan is in force from now on
+    expect(chart.locator("[data-plan-change]")).to_have_count(number_before + 1)
+    chart.locator(".plot").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#tooltip")).to_contain_text("demand")
+    expect(page.locator("#tooltip")).to_contain_text(re.compile(r"Plan \d+: \w+ → \w+, θ 0\.\d\d"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#tooltip")).to_be_hidden()
+
+
+def test_the_pointer_reads_all_charts_at_the_same_second(page: Page) -> None:
+    expect(page.locator(".plot svg")).to_have_count(4)
+    page.locator(".plot").nth(1).hover()
+    expect(page.locator(".plot .cursor")).to_have_count(4)
+    expect(page.locator("#tooltip")).to_contain_text("s ago")
+
+
+def test_the_slider_sets_the_rate_and_the_big_button_stops_it(page: Page, script: Script) -> None:
+    slider = page.locator("#load-slider")
+    expect(page.locator("#load-stop")).to_be_disabled()
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".load-rate")).to_have_text("3/s")
+    expect(slider).to_have_attribute("aria-valuetext", "3 requests a second")
+    expect(page.locator(".load-counts")).to_contain_text("Sent120")
+    assert script.rates[-1] == 3
+    expect(page.locator(".outcomes")).to_contain_text("light 72")
+    page.click("#load-stop")
+    expect(page.locator(".load-rate")).to_have_text("off")
+    assert script.rates[-1] == 0
+
+
+class TestWithoutALoadProcess:
+    @pytest.fixture
+    def script(self) -> Script:
+        return Script(load=False)
+
+    def test_the_slider_gives_way_to_an_explanation(self, page: Page) -> None:
+        expect(page.locator("#load-body")).to_contain_text("hadis up")
+        expect(page.locator("#load-slider")).to_have_count(0)
+
+
+def test_a_lost_router_is_noticed_and_found_again(page: Page) -> None:
+    expect(page.locator("#link-state")).to_have_text("Connected")
+    page.context.set_offline(True)
+    expect(page.locator("#link-state")).to_have_text("Reconnecting")
+    page.context.set_offline(False)
+    expect(page.locator("#link-state")).to_have_text("Connected")
