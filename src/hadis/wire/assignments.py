@@ -36,7 +36,9 @@ class AssignmentBody(OpenBody):
             model=value.model,
             role=value.role,
             batch_size=value.batch_size,
-            quality_threshold=value.quality_threshold,
+            quality_threshold=None
+            if value.quality_threshold is None
+            else finite_or_none(value.quality_threshold),
         )
 
 
