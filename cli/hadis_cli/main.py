@@ -19,11 +19,21 @@ COMMANDS = {
     "up": "Run a whole cascade on this machine and open its page.",
     "generate": "Make one image and tell how it came about.",
     "score": "Say how hard prompts are, and why.",
+    "profile": "Measure a cascade's models and write the lookup table.",
     "plan": "Choose pair, thresholds and workers for a load.",
     "bench": "Put an open-loop load on an endpoint and measure it.",
 }
-EXTRAS = {"up": "local"}
-OWN_PACKAGES = ("hadis", "hadis_cli", "hadis_router", "hadis_server", "hadis_serving")
+EXTRAS = {"up": "local", "profile": "profiler"}
+# A module called profile would shadow the standard library's.
+MODULES = {"profile": "profiling"}
+OWN_PACKAGES = (
+    "hadis",
+    "hadis_cli",
+    "hadis_profiler",
+    "hadis_router",
+    "hadis_server",
+    "hadis_serving",
+)
 EPILOG = """
 \b
 First steps:
@@ -50,7 +60,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         try:
-            module = importlib.import_module(f"hadis_cli.commands.{cmd_name}")
+            name = MODULES.get(cmd_name, cmd_name)
+            module = importlib.import_module(f"hadis_cli.commands.{name}")
         except ModuleNotFoundError as error:
             raise _missing(error, cmd_name) from error
         command = module.command

@@ -48,12 +48,13 @@ def write_profile(profile: Profile) -> str:
 
 def write_manifest(profile: Profile) -> str:
     """Return the HadisProfile resource as YAML, one row a line."""
+    return flow_yaml(profiles.to_manifest(profile))
+
+
+def flow_yaml(document: Any) -> str:
+    """Return YAML in the given order, with the small mappings of a manifest on one line each."""
     return yaml.dump(
-        profiles.to_manifest(profile),
-        Dumper=_RowsOnOneLine,
-        sort_keys=False,
-        width=math.inf,
-        allow_unicode=True,
+        document, Dumper=_RowsOnOneLine, sort_keys=False, width=math.inf, allow_unicode=True
     )
 
 
@@ -90,6 +91,6 @@ class _RowsOnOneLine(yaml.SafeDumper):
     def represent_mapping(
         self, tag: str, mapping: Any, flow_style: bool | None = None
     ) -> yaml.MappingNode:
-        """Represent a row, a latency or a measurement on one line."""
-        flat = "routeRatio" in mapping or "seconds" in mapping
+        """Represent a row, a latency, a model or a mapping of plain values on one line."""
+        flat = bool({"routeRatio", "seconds", "steps"} & set(mapping))
         return super().represent_mapping(tag, mapping, True if flat else flow_style)

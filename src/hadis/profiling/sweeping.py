@@ -41,10 +41,13 @@ def sweep(
     deliver: Deliver,
     grid: Sweep | None = None,
     *,
+    metric: str = FULFILMENT,
     pairs: Sequence[tuple[ModelName, ModelName]] | None = None,
     on_row: Step | None = None,
 ) -> tuple[ProfileRow, ...]:
     """Return a row for every pair and grid point; `on_row` is called with each, for progress.
+
+    `metric` names what `outcomes.fulfilled` measures.
 
     Without `pairs`, `outcomes.models` must be ordered from light to heavy: every model is paired
     with itself (a verified retry under another seed) and with all after it.
@@ -53,7 +56,7 @@ def sweep(
     chosen = pairs or tuple(itertools.combinations_with_replacement(outcomes.models, 2))
     rows: list[ProfileRow] = []
     for light, heavy in chosen:
-        for row in _sweep_pair(outcomes, light, heavy, deliver, grid):
+        for row in _sweep_pair(_Pair.of(outcomes, light, heavy, deliver), grid, metric):
             rows.append(row)
             if on_row is not None:
                 on_row(row)
@@ -78,13 +81,10 @@ def cut(values: Floats, share_above: float) -> tuple[float, Bools]:
     return float(threshold), np.asarray(values >= threshold)
 
 
-def _sweep_pair(
-    outcomes: Outcomes, light: ModelName, heavy: ModelName, deliver: Deliver, grid: Sweep
-) -> Iterator[ProfileRow]:
-    pair = _Pair.of(outcomes, light, heavy, deliver)
+def _sweep_pair(pair: "_Pair", grid: Sweep, metric: str) -> Iterator[ProfileRow]:
     seen: set[tuple[float, float]] = set()
     # Sent straight to the same model a prompt would only go without verification.
-    shares = grid.direct if light != heavy else (0.0,)
+    shares = grid.direct if pair.light != pair.heavy else (0.0,)
     for direct_share, rejected_share in itertools.product(shares, grid.rejected):
         theta, direct = cut(pair.hardness, direct_share)
         tau, rejected = _reject(pair.light_score, ~direct, rejected_share)
@@ -92,7 +92,7 @@ def _sweep_pair(
         if key in seen:
             continue
         seen.add(key)
-        yield pair.row(theta, tau, direct, rejected)
+        yield pair.row(metric, theta, tau, direct, rejected)
 
 
 def _reject(scores: Floats, judged: Bools, share: float) -> tuple[float, Bools]:
@@ -136,7 +136,9 @@ class _Pair:
             np.roll(outcomes.scores[heavy], -1, axis=0).ravel(),
         )
 
-    def row(self, theta: float, tau: float, direct: Bools, rejected: Bools) -> ProfileRow:
+    def row(
+        self, metric: str, theta: float, tau: float, direct: Bools, rejected: Bools
+    ) -> ProfileRow:
         escalated = rejected
         if self.deliver is Deliver.BETTER:
             escalated = rejected & (self.heavy_score >= self.light_score)
@@ -147,7 +149,7 @@ class _Pair:
             np.roll(outcomes.fulfilled[heavy], -1, axis=0).ravel(),
             outcomes.fulfilled[light].ravel(),
         )
-        measured = {FULFILMENT: float(good.mean())}
+        measured = {metric: float(good.mean())}
         if outcomes.reference is not None and light in outcomes.features:
             width = outcomes.reference.shape[1]
             features = np.where(
