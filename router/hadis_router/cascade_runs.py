@@ -37,6 +37,7 @@ class ImageJob:
     judged: bool
     deliver: Deliver
     latest_s: float
+    margin_s: float
     sizes: dict[ModelName, tuple[int, int]]
 
 
@@ -179,11 +180,11 @@ class CascadeRunner:
                 net.cancel()
 
     def _net_due_s(self, job: ImageJob) -> float:
-        """Return the last moment at which a light image can be started in time."""
+        """Return when a light image is started, so that it is there twice over by the deadline."""
         now_s = self._clock()
         finish_s = self._admission.finish_s(job.lane.light, now_s)
         needed_s = 0.0 if finish_s is None else finish_s - now_s
-        return job.latest_s - needed_s
+        return job.latest_s - 2.0 * needed_s - job.margin_s
 
     async def _degrade(self, job: ImageJob, stopwatch: Stopwatch) -> Picture:
         call = _on_model(job, job.lane.light)

@@ -157,12 +157,14 @@ class Dispatcher:
             output_format=call.output_format,
             output_compression=call.output_compression,
         )
+        sent_s = self._clock()
         try:
             answer = await self._client.generate(worker.ref, body)
         finally:
             self._view.note_ended(worker, call.model)
         if answer.report is not None:
-            self._view.note_report(worker, answer.report, self._clock())
+            now_s = self._clock()
+            self._view.note_report(worker, answer.report, now_s, took_s=now_s - sent_s)
         if answer.reply is not None:
             self._metrics.note_completed(call.model)
         return answer
@@ -219,7 +221,7 @@ class Dispatcher:
 
 
 class _Run:
-    """One call of `Dispatcher.generate`: its attempts, at most one of them a retry or twin."""
+    """One call of `Dispatcher.generate`: at most one twin of a silent call and one retry."""
 
     def __init__(self, dispatcher: Dispatcher, call: Call, latest_s: float) -> None:
         self._dispatcher = dispatcher
@@ -227,6 +229,7 @@ class _Run:
         self._latest_s = latest_s
         self._tried: set[str] = set()
         self._open: list[_Attempt] = []
+        self._twinned = False
         self._retried = False
         self._error: HadisError = NoWorker(f"no ready worker holds {call.model}")
 
@@ -235,9 +238,11 @@ class _Run:
         while self._open:
             now_s = self._dispatcher.now_s
             if now_s >= self._latest_s:
+                if isinstance(self._error, WorkerLost):
+                    raise self._error
                 raise DeadlineExceeded("the deadline passed before the image was there")
             until_s = self._latest_s
-            if not self._retried:
+            if not self._twinned and len(self._open) == 1:
                 stall_s = self._dispatcher.stall_s(self._open[0], self._call, self._latest_s)
                 if now_s >= stall_s:
                     await self._suspect()
@@ -264,7 +269,7 @@ class _Run:
         stalled = self._open[0].worker
         if not await self._dispatcher.is_stalled(stalled) or self._open[0].task.done():
             return
-        self._retried = True
+        self._twinned = True
         self._dispatcher.note_fault(
             stalled, WorkerLost(f"worker {stalled.ref.name} is silent"), self._call.model
         )
@@ -296,8 +301,7 @@ class _Run:
                 self._error = error
             case WorkerLost() | GenerationFailed():
                 self._error = WorkerLost(str(error))
-                if self._retried:
-                    self.abandon()  # the retry failed too, or its twin did not help
-                    return
+                if self._open or self._retried:
+                    return  # its twin may still make it, or the retry failed too
                 self._retried = True
                 self._launch()

@@ -117,7 +117,8 @@ class FleetView:
 
     def finish_s(self, worker: Worker, model: ModelName, now_s: float) -> float:
         """Return when an image sent now would be done."""
-        return picking.start_s(worker.clock_s, now_s) + self.book.batch_s(model)
+        start_s = picking.start_s(worker.clock_s, now_s)
+        return start_s + self.book.batch_s(model) + self.book.transit_s
 
     def expected_finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when the earliest worker would be done with `images`; None without a worker."""
@@ -147,16 +148,18 @@ class FleetView:
         if worker.sent[model] <= 0:
             del worker.sent[model]
 
-    def note_report(self, worker: Worker, report: GenerateReport, now_s: float) -> None:
-        """Set a worker's clock right and learn from the batch that it reports."""
+    def note_report(
+        self, worker: Worker, report: GenerateReport, now_s: float, *, took_s: float
+    ) -> None:
+        """Set a worker's clock right and learn from the batch and the call that it reports on."""
         worker.progress_s = now_s
         worker.clock_s = picking.clock_after_reply(now_s, report.queue.free_in_s)
         if report.batch_size > 0 and report.generate_s > 0:
             worker.failures = 0
             worker.last_batch = report.batch_size
-            self.book.observe(
-                ModelName(report.model), report.batch_size, report.generate_s + report.score_s
-            )
+            batch_s = report.generate_s + report.score_s
+            self.book.observe(ModelName(report.model), report.batch_size, batch_s)
+            self.book.observe_transit(took_s - report.queue_s - batch_s)
 
     def note_failure(self, worker: Worker, now_s: float) -> None:
         """Avoid a worker for a while, longer with every failure in a row."""

@@ -62,8 +62,8 @@ class Generation:
         self._life = Lifecycle(
             request.images, arrived_s=arrived_s, deadline_s=arrived_s + request.slo_s
         )
-        margin_s = admitting.delivery_margin_s(request.slo_s)
-        self._latest_s = self._life.deadline_s - margin_s
+        self._margin_s = admitting.delivery_margin_s(request.slo_s)
+        self._latest_s = self._life.deadline_s - self._margin_s
         self._told = "open"
 
     @property
@@ -188,6 +188,7 @@ class Generation:
                 judged=entry.is_judged(request.route, lane.quality_threshold),
                 deliver=cascade.deliver,
                 latest_s=self._latest_s,
+                margin_s=self._margin_s,
                 sizes=sizes,
             )
             for index in range(request.images)

@@ -21,6 +21,7 @@ class LatencyBook:
     def __init__(self, profile: Profile | None = None) -> None:
         self._measured: dict[ModelName, dict[int, float]] = {}
         self._scale: dict[ModelName, float] = {}
+        self.transit_s = 0.0
         self.replace_profile(profile)
 
     def replace_profile(self, profile: Profile | None) -> None:
@@ -39,6 +40,10 @@ class LatencyBook:
         ratio = seconds / self._stated_s(model, batch_size)
         old = self._scale.get(model, 1.0 if model in self._measured else ratio)
         self._scale[model] = old + SMOOTHING * (ratio - old)
+
+    def observe_transit(self, seconds: float) -> None:
+        """Learn what a call takes beside queue and batch: encoding, two hops, a busy machine."""
+        self.transit_s += SMOOTHING * (max(0.0, seconds) - self.transit_s)
 
     def batch_s(self, model: ModelName, batch_size: int = 1) -> float:
         """Return the expected seconds of a batch."""

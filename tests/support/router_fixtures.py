@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import openai
+
 from hadis.terms.assignments import Lane, RoutingTable, WorkerRef
-from hadis.terms.cascades import Cascade, ModelSource, ModelSpec
+from hadis.terms.cascades import Cascade, DiscriminatorSpec, ModelSource, ModelSpec
 from hadis.terms.ids import CascadeName, ModelName, WorkerName
 from hadis.terms.profiles import (
     Deliver,
     Direction,
     ModelLatency,
     Profile,
+    ProfileRow,
     QualityMetric,
 )
+from hadis.wire import manifests
 from hadis.wire.assignments import RoutingTableBody
 from hadis_router.app import create_app
 from hadis_router.control import create_control_app
@@ -28,7 +31,6 @@ from hadis_router.service import Router
 from hadis_router.settings import Settings, Timings
 from hadis_serving import ports, servers
 from hadis_serving.keys import ApiKeys
-
 from support.scripted_workers import RunningWorker
 
 TINY, BIG = ModelName("tiny"), ModelName("big")
@@ -37,6 +39,9 @@ TINY, BIG = ModelName("tiny"), ModelName("big")
 def a_cascade(**changes: Any) -> Cascade:
     """Two models of 64x64 pixels, a deadline of 5 s, the better image delivered."""
     cascade = Cascade(
+        workers=2,
+        profile_name="pair",
+        discriminator=DiscriminatorSpec(ModelSource(path="./judge"), "matching"),
         name=CascadeName("pair"),
         slo_s=5.0,
         models=tuple(
@@ -58,7 +63,7 @@ def a_profile(tiny_s: float = 0.01, big_s: float = 0.03) -> Profile:
             ModelLatency(name, {1: seconds, 2: seconds * 1.2, 4: seconds * 1.6})
             for name, seconds in latencies.items()
         ),
-        rows=(),
+        rows=(ProfileRow(TINY, BIG, 0.5, 0.5, 0.5, 0.5, 0.75, {"fulfilment": 0.8}),),
     )
 
 
@@ -92,6 +97,7 @@ class RouterUnderTest:
         self.url = f"http://127.0.0.1:{ports.port_of(self._public)}"
         self.control = f"http://127.0.0.1:{ports.port_of(self._control)}"
         self.version = 0
+        self._client: openai.OpenAI | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
@@ -113,11 +119,16 @@ class RouterUnderTest:
             )
 
     def stop(self) -> None:
+        if self._client is not None:
+            self._client.close()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
     def client(self, **options: Any) -> openai.OpenAI:
         """The unmodified client, without its automatic retries unless asked for."""
+        if not options:  # making one costs 0.1 s: it reads the certificates
+            self._client = self._client or self.client(max_retries=0)
+            return self._client
         defaults = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0}
         return openai.OpenAI(**{**defaults, **options})
 
@@ -158,6 +169,67 @@ class RouterUnderTest:
             lines = response.read().decode().splitlines()
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
+
+
+class Fleet:
+    """A router with a light and a heavy worker."""
+
+    def __init__(self, router: RouterUnderTest, light: RunningWorker, heavy: RunningWorker) -> None:
+        self.router = router
+        self.light = light
+        self.heavy = heavy
+
+    def route(self, *lanes: Lane, **options: Any) -> int:
+        """Put a table with w0 on the light and w1 on the heavy model."""
+        return self.router.route([(self.light, TINY), (self.heavy, BIG)], *lanes, **options)
+
+    def use_cascade(self, **changes: Any) -> None:
+        """Put another cascade through the control port."""
+        body = manifests.dump_objects(a_cascade(**changes), a_profile())
+        status, told, _ = call("PUT", f"{self.router.control}/cascade", json.dumps(body).encode())
+        assert status == 200, told
+
+    def generate(self, prompt: str = "a red circle", **options: Any) -> Any:
+        """Ask for images with the openai client; `seed`, `deadline_s` where given."""
+        extra = {key: options.pop(key) for key in ("seed", "negative_prompt") if key in options}
+        heads = {}
+        if "deadline_s" in options:
+            heads["Hadis-Deadline-Seconds"] = str(options.pop("deadline_s"))
+        return self.router.client().images.generate(
+            prompt=prompt, extra_body=extra, extra_headers=heads, **options
+        )
+
+    def told(self, prompt: str = "a red circle", **options: Any) -> dict[str, Any]:
+        """Ask for one image and return its provenance."""
+        [image] = self.generate(prompt, **options).data
+        return dict(image.hadis)
+
+    def refused(self, prompt: str = "a red circle", **options: Any) -> openai.APIStatusError:
+        """Ask for images and return the error that came instead."""
+        try:
+            self.generate(prompt, **options)
+        except openai.APIStatusError as error:
+            return error
+        raise AssertionError("the request was served")
+
+    def outcomes(self) -> dict[str, float]:
+        """Return the images counted by outcome so far."""
+        start = 'hadis_requests_total{cascade="pair",outcome="'
+        return {
+            name.removeprefix(start).removesuffix('"}'): value
+            for name, value in self.router.metrics().items()
+            if name.startswith(start)
+        }
+
+    def stop(self) -> None:
+        for part in (self.router, self.light, self.heavy):
+            part.stop()
+
+
+def learn_latency(fleet: Fleet, model: str, seconds: float) -> None:
+    """Let the router have seen batches of one that took this long."""
+    for _ in range(60):
+        fleet.router.router.view.book.observe(ModelName(model), 1, seconds)
 
 
 def call(

@@ -19,28 +19,35 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
-from hadis.wire.generation import REPORT_HEADER, GenerateBody, GenerateReport, QueueState
-from hadis_serving import ports, servers
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from hadis.wire.generation import REPORT_HEADER, GenerateBody, GenerateReport, QueueState
+from hadis_serving import ports, servers
+
 FAULTS = ("error", "refuse", "lacks", "die", "hang", "foreign", "garbage", "expired", "unreadable")
 
 
 @dataclass
 class Script:
-    """What the worker does. `scores` are fixed by model; otherwise drawn from prompt and seed."""
+    """What the worker does. `scores` are fixed by model; otherwise drawn from prompt and seed.
+
+    `faults` befall the next requests, one each; `broken` every request for a model.
+    """
 
     latency_s: dict[str, float] = field(default_factory=lambda: {"tiny": 0.01, "big": 0.03})
     scores: dict[str, float | None] = field(default_factory=dict)
     resident: list[str] | None = None
     batch_size: int = 4
     faults: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
     truncated: bool = False
+    healthy: bool = True
 
 
 @dataclass
@@ -86,7 +93,7 @@ class ScriptedWorker:
                     await self.task
 
         async def healthz(_request: Request) -> Response:
-            return Response("ok\n")
+            return Response("ok\n", 200 if self.script.healthy else 503)
 
         return Starlette(
             routes=[
@@ -114,12 +121,14 @@ class ScriptedWorker:
         await work.result()(scope, receive, send)
 
     async def _answer(self, job: Job) -> Response:
-        fault = self.script.faults.pop(0) if self.script.faults else None
         body = job.body
+        fault = self.script.broken.get(body.model)
+        if fault is None and self.script.faults:
+            fault = self.script.faults.pop(0)
         if fault == "hang":
             await asyncio.Event().wait()
         if fault == "die":
-            raise ConnectionResetError("scripted")
+            return CutOff()
         if fault == "error":
             return self._error(job, 500)
         if fault == "refuse":
@@ -228,6 +237,15 @@ class ScriptedWorker:
             job.done.set()
 
 
+class CutOff(Response):
+    """Begins an answer and closes the connection, as a dying process does."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        heads = [(b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": heads})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+
 def drawn_score(model: str, prompt: str, seed: int) -> float:
     """Return the score that a worker without a fixed one gives, uniform in [0, 1)."""
     digest = hashlib.sha256(f"{model} {prompt} {seed}".encode()).digest()
@@ -269,6 +287,14 @@ class RunningWorker:
     @property
     def counts(self) -> Counter[str]:
         return self.worker.counts
+
+    def renew(self, **script: Any) -> None:
+        """Become another process of the same slot: new uid, empty books, a new script."""
+        self.script = Script(**script)
+        self.worker.script = self.script
+        self.worker.uid = uuid.uuid4().hex
+        self.worker.counts.clear()
+        self.worker.bodies.clear()
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)

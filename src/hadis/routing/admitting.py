@@ -26,8 +26,8 @@ def cautious_finish_s(finish_s: float, now_s: float, caution: float) -> float:
 
 
 def delivery_margin_s(slo_s: float) -> float:
-    """Return how long before the deadline an answer must leave: 3 % of it, 0.03 to 0.5 s."""
-    return min(0.5, max(0.03, 0.03 * slo_s))
+    """Return how long before the deadline an answer must leave: 5 % of it, 0.05 to 0.75 s."""
+    return min(0.75, max(0.05, 0.05 * slo_s))
 
 
 def retry_after_s(excess_s: float) -> int:

@@ -1,0 +1,155 @@
+"""Deadlines and overload: degrade, refuse early, give up in time, and never hang."""
+
+import asyncio
+import time
+from collections import Counter
+
+import openai
+import pytest
+
+from hadis.terms.cascades import OnOverload, PlannerSettings, RouterLimits
+from hadis.terms.profiles import Deliver
+from support.router_fixtures import a_lane, learn_latency
+
+ESCALATING = a_lane(2.0, 1.01)
+LIGHT_ONLY = a_lane(2.0, 0.0)
+HEAVY_FIRST = a_lane(-1.0, 0.0)
+
+
+def test_a_light_image_is_delivered_when_the_heavy_one_would_be_late(fleet):
+    fleet.heavy.renew(latency_s={"tiny": 0.01, "big": 3.0})
+    learn_latency(fleet, "big", 3.0)
+    fleet.route(ESCALATING)
+    told = fleet.told(deadline_s=2.0)
+    assert (told["path"], told["model"]) == ("degraded", "tiny")
+    assert fleet.heavy.counts["received"] == 0
+
+
+def test_a_heavy_image_that_takes_longer_than_expected_is_given_up_for_the_light_one(
+    fleet, eventually
+):
+    fleet.use_cascade(slo_s=3.0)
+    fleet.heavy.renew(latency_s={"tiny": 0.01, "big": 30.0})
+    fleet.light.renew(resident=["tiny"])
+    fleet.route(ESCALATING)
+    told = fleet.told()
+    assert told["path"] == "degraded"
+    assert 2.0 < told["total_s"] < 4.0
+    eventually(lambda: fleet.heavy.counts["aborted"] == 1)
+
+
+def test_a_hard_prompt_falls_back_to_light_when_heavy_is_slow(fleet):
+    fleet.use_cascade(slo_s=3.0)
+    fleet.heavy.renew(latency_s={"tiny": 0.01, "big": 30.0})
+    fleet.light.renew(resident=["tiny"])
+    fleet.route(HEAVY_FIRST)
+    told = fleet.told()
+    assert (told["path"], told["model"]) == ("degraded", "tiny")
+    assert told["total_s"] < 4.0
+
+
+def test_a_hard_prompt_goes_to_light_at_once_when_heavy_has_no_time(fleet):
+    learn_latency(fleet, "big", 3.0)
+    fleet.route(HEAVY_FIRST)
+    told = fleet.told(deadline_s=1.0)
+    assert (told["path"], told["model"]) == ("degraded", "tiny")
+    assert fleet.heavy.counts["received"] == 0
+
+
+def test_what_a_client_asked_of_the_heavy_model_is_refused_rather_than_degraded(fleet):
+    learn_latency(fleet, "big", 3.0)
+    error = fleet.refused(quality="high", deadline_s=1.0)
+    assert (error.status_code, error.code) == (429, "rate_limit_exceeded")
+    assert error.body["hadis"]["outcome"] == "rejected"
+
+
+def test_a_request_that_cannot_be_in_time_is_refused_at_once(fleet):
+    learn_latency(fleet, "tiny", 2.0)
+    fleet.route(LIGHT_ONLY)
+    error = fleet.refused(deadline_s=1.0)
+    assert isinstance(error, openai.RateLimitError)
+    assert 1 <= int(error.response.headers["retry-after"]) <= 60
+    assert int(error.response.headers["openai-processing-ms"]) < 800
+    assert fleet.light.counts["received"] == 0
+
+
+def test_an_admitted_request_without_an_image_expires_with_no_retry(fleet, eventually):
+    fleet.light.renew(broken={"tiny": "hang"})
+    fleet.heavy.renew(broken={"tiny": "hang"})
+    fleet.route(LIGHT_ONLY)
+    started_s = time.monotonic()
+    client = fleet.router.client(max_retries=2)
+    with client, pytest.raises(openai.InternalServerError) as failed:
+        client.images.generate(prompt="a circle", extra_headers={"Hadis-Deadline-Seconds": "0.8"})
+    assert failed.value.status_code == 504
+    assert failed.value.body["hadis"]["outcome"] == "expired"
+    assert failed.value.response.headers["x-should-retry"] == "false"
+    assert 0.5 < time.monotonic() - started_s < 4.0  # the cascade's own deadline is 5 s
+    for worker in (fleet.light, fleet.heavy):
+        eventually(lambda worker=worker: worker.counts["aborted"] == worker.counts["received"])
+
+
+def test_a_deadline_can_be_lowered_but_not_raised(fleet):
+    fleet.use_cascade(slo_s=1.0)
+    fleet.light.renew(broken={"tiny": "hang"})
+    fleet.heavy.renew(broken={"tiny": "hang"})
+    fleet.route(LIGHT_ONLY)
+    started_s = time.monotonic()
+    assert fleet.refused(deadline_s=60).status_code == 504
+    assert time.monotonic() - started_s < 10
+
+
+def test_the_images_in_the_router_are_bounded(fleet):
+    fleet.use_cascade(limits=RouterLimits(max_in_flight=2))
+    error = fleet.refused(n=3)
+    assert (error.status_code, error.body["hadis"]["outcome"]) == (429, "rejected")
+    assert len(fleet.generate(n=2).data) == 2
+
+
+def test_under_shed_a_request_needs_room_for_the_heavy_image(fleet):
+    learn_latency(fleet, "big", 3.0)
+    fleet.route(LIGHT_ONLY)
+    assert fleet.told(deadline_s=1.0)["path"] == "light"
+    fleet.use_cascade(planner=PlannerSettings(on_overload=OnOverload.SHED))
+    learn_latency(fleet, "big", 3.0)
+    assert fleet.refused(deadline_s=1.0).status_code == 429
+
+
+async def test_ten_times_too_much_load_is_refused_early_and_the_rest_is_on_time(fleet):
+    # Alone, the light worker makes 4 images a second; 40 are asked for.
+    script = {"latency_s": {"tiny": 0.25, "big": 1.0}, "batch_size": 1}
+    fleet.use_cascade(slo_s=4.0, deliver=Deliver.HEAVY)
+    fleet.light.renew(**script)
+    fleet.heavy.renew(**script)
+    learn_latency(fleet, "tiny", 0.25)
+    learn_latency(fleet, "big", 1.0)
+    fleet.route(a_lane(0.3, 0.3))
+    ends: Counter[str] = Counter()
+    statuses: set[int] = set()
+    late = 0
+
+    async def one(client, seed):
+        nonlocal late
+        try:
+            answer = await client.images.generate(prompt="a circle", extra_body={"seed": seed})
+            ends[answer.data[0].hadis["outcome"]] += 1
+            late += answer.data[0].hadis["total_s"] > 4.0
+        except openai.APIStatusError as error:
+            ends[error.body["hadis"]["outcome"]] += 1
+            statuses.add(error.status_code)
+
+    before = fleet.outcomes()
+    async with fleet.router.async_client(timeout=30) as client:
+        asked = []
+        for seed in range(160):
+            asked.append(asyncio.create_task(one(client, seed)))
+            await asyncio.sleep(0.025)
+        await asyncio.gather(*asked)
+    counted = {name: value - before[name] for name, value in fleet.outcomes().items()}
+    assert {name: value for name, value in counted.items() if value} == ends
+    admitted = 160 - ends["rejected"]
+    assert statuses <= {429, 503, 504}
+    assert ends["rejected"] > 80
+    assert admitted > 15
+    assert late + ends["expired"] <= 0.05 * admitted
+    assert ends["failed"] == 0
