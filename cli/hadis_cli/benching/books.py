@@ -94,7 +94,7 @@ def summarise(entries: Sequence[Entry], *, slo_s: float, wall_s: float) -> dict[
         "wall_s": round(wall_s, 3),
         "slo_s": slo_s,
         "offered_per_s": round(_rate(entries), 4),
-        "by_outcome": dict(Counter(entry.outcome for entry in entries)),
+        "outcomes": dict(Counter(entry.outcome for entry in entries)),
         "by_status": {str(code): n for code, n in Counter(e.status for e in entries).items()},
         "by_path": dict(paths),
         "by_model": dict(Counter(entry.model for entry in served if entry.model)),

@@ -77,7 +77,8 @@ class Load:
             async with asyncio.timeout(None if timeout_s is None else max(0.0, timeout_s)):
                 await self._changed.wait()
         except TimeoutError:
-            return False
+            if not self._changed.is_set():
+                return False
         self._changed.clear()
         return True
 

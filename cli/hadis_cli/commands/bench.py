@@ -149,7 +149,7 @@ def _write(path: Path, entries: list[books.Entry]) -> None:
 def _show(report: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("requests", f"{report['requests']} at {report['offered_per_s']:.2f} a second")
-    for outcome, count in sorted(report["by_outcome"].items()):
+    for outcome, count in sorted(report["outcomes"].items()):
         table.add_row(f"  {outcome}", str(count))
     table.add_row("on time", f"{report['on_time']} (late {report['late']})")
     table.add_row("SLO violations", f"{100 * report['slo_violation_ratio']:.2f} %")

@@ -56,11 +56,15 @@ def command(
     for package in NEEDED:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(f"hadis up ({package})", extra="local")
-    from hadis_cli.fleet import options, running
+    from hadis_cli.fleet import cascade_files, options
+
+    path = options.default_cascade() if cascade is None else cascade
+    given = cascade_files.load(path)
+    from hadis_cli.fleet import running  # brings the solver along: a wrong file is told before
 
     return running.run(
         options.Options(
-            cascade=options.default_cascade() if cascade is None else cascade,
+            cascade=path,
             workers=workers,
             host=host,
             port=port,
@@ -68,5 +72,6 @@ def command(
             insecure=insecure,
             open_browser=not no_browser,
             verbose=verbose,
-        )
+        ),
+        given,
     )

@@ -29,9 +29,8 @@ CHECK_EVERY_S = 0.5
 Begin = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 
-def run(chosen: Options) -> int:
+def run(chosen: Options, given: Manifests) -> int:
     """Run the fleet until Ctrl-C or SIGTERM. Raises HadisError when it cannot start."""
-    given = cascade_files.load(chosen.cascade)
     chosen = _with_port(chosen)
     folder = RunFolder.create()
     console.log_to(folder.log("up"))

@@ -20,6 +20,15 @@ def holds(rule: str, value: Any) -> bool:
     return PREDICATES[" ".join(rule.split())](value)
 
 
+def _is_good_name(manifest: Mapping[str, Any]) -> bool:
+    name = manifest["metadata"]["name"]
+    return (
+        isinstance(name, str)
+        and len(name) <= 40
+        and bool(re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name))
+    )
+
+
 def _names_a_model(spec: Mapping[str, Any], name: str) -> bool:
     return any(model["name"] == name for model in spec["models"])
 
@@ -60,10 +69,7 @@ def _larger_is_not_faster(latencies: list[Mapping[str, Any]]) -> bool:
 
 PREDICATES: dict[str, Predicate] = {
     "self.metadata.name.size() <= 40"
-    " && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')": lambda manifest: (
-        bool(re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", manifest["metadata"]["name"]))
-        and len(manifest["metadata"]["name"]) <= 40
-    ),
+    " && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')": _is_good_name,
     "self.models.size() == 1 || has(self.profile)": lambda spec: (
         len(spec["models"]) == 1 or "profile" in spec
     ),

@@ -123,7 +123,7 @@ def _text(schema: Schema, value: str, path: str) -> Iterator[Problem]:
     yield from _size(schema, value, path, "Length", "characters")
     # fullmatch, because Python's $ also matches before a final line break and Go's does not.
     if "pattern" in schema and not re.fullmatch(schema["pattern"], value):
-        meaning = schema["description"].split(". ")[0].rstrip(".")
+        meaning = re.split(r"(?<!e\.g)\. ", schema["description"])[0].rstrip(".")
         yield Problem(path, f"{_shown(value)} does not match {schema['pattern']} ({meaning})")
 
 
