@@ -53,6 +53,7 @@ def test_a_word_said_twice_is_not_rarer_than_said_once() -> None:
         ("a group of three dogs", 2),  # its own number goes before the group's
         ("birds", 1),  # a bare plural is two at least
         ("a sea urchin on the ocean floor", 1),  # compounds are one object
+        ("a disc coloured violet and a square coloured yellow", 1),  # colours are no objects
         ("100 people", 11),  # counted up to a dozen
         ("the freedom of hope", 0),  # nothing to see
         ("a bicycle from 1970", 0),  # a year is no number of things
@@ -90,6 +91,7 @@ def test_abstract_words_are_known_by_list_and_by_ending(prompt: str, want_abstra
         ("two turquoise squares", 1),
         ("the dog on the left is brown", 1),
         ("a carved door", 1),
+        ("a disc coloured violet", 1),
         ("several other dogs", 0),  # they count and point, and describe nothing
         ("a red square in the top left corner", 1),  # top and left are the relation's
     ],

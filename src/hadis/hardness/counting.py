@@ -98,6 +98,8 @@ def _objects(words: Sequence[Word], placed: Sequence[bool]) -> float:
     for index, word in enumerate(words):
         if not _is_head(words, index, placed) or word.text in _NO_OBJECTS or is_abstract(word):
             continue
+        if _is_stated_colour(words, index):
+            continue
         of_follows = index + 1 < len(words) and words[index + 1].text == "of"
         number = _number_before(words, index)
         if of_follows and word.text in quantities.COLLECTIONS:
@@ -106,6 +108,16 @@ def _objects(words: Sequence[Word], placed: Sequence[bool]) -> float:
         total += number or collected or (2 if word.tag in ("NNS", "NNPS") else 1)
         collected = 0
     return float(total)
+
+
+def _is_stated_colour(words: Sequence[Word], index: int) -> bool:
+    """Say whether a colour follows a verb: "a square coloured violet", "the disc is orange"."""
+    return (
+        words[index].text in modifiers.COLOURS
+        and index > 0
+        and words[index - 1].tag.startswith("VB")
+        and not words[index].starts_clause
+    )
 
 
 def _number_before(words: Sequence[Word], head: int) -> int:
@@ -182,8 +194,9 @@ def _is_modifier(words: Sequence[Word], index: int, placed: Sequence[bool]) -> b
     if word.tag.startswith("JJ"):
         return not is_abstract(word)
     if word.text in modifiers.COLOURS:
-        return before_noun or not word.tag.startswith("NN")
-    return word.tag == "VBN" and before_noun
+        is_noun = word.tag.startswith("NN")
+        return before_noun or not is_noun or _is_stated_colour(words, index)
+    return word.tag == "VBN" and before_noun and not _is_stated_colour(words, index + 1)
 
 
 def _actions(words: Sequence[Word], placed: Sequence[bool]) -> int:
