@@ -57,6 +57,20 @@ def test_planted_weights_are_found_on_unseen_prompts() -> None:
     assert found.gain_low < found.gain < found.gain_high
 
 
+def test_a_feature_that_makes_prompts_easier_gets_a_negative_weight_when_signs_are_allowed() -> (
+    None
+):
+    rows = prompts(400)
+    targets = planted(rows, 0.1, spatial_relations=1.0, prompt_length=-1.0)
+    signed = tuning.tune(rows, targets, signed=True)
+    unsigned = tuning.tune(rows, targets)
+    assert signed.weights["spatial_relations"] > 0.8
+    assert signed.weights["prompt_length"] < -0.8
+    assert min(unsigned.weights.values()) >= 0.0
+    assert signed.tuned_value > unsigned.tuned_value
+    assert signed.default_value == unsigned.default_value
+
+
 def test_on_pure_noise_no_gain_is_claimed() -> None:
     rows = prompts(400)
     noise = np.random.default_rng(3).normal(size=400).tolist()

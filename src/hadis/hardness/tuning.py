@@ -97,12 +97,14 @@ def tune(
     *,
     objective: Objective = routing_area,
     validation_share: float = 0.5,
+    signed: bool = False,
     seed: int = 0,
 ) -> Tuning:
     """Search weights for prompts with features `rows` and measured `targets`.
 
-    Equal arguments give equal results. Weights are never negative, and at least one is positive;
-    a tie goes to the candidate that is found first, and the default weights are the first of all.
+    Equal arguments give equal results; a tie goes to the candidate that is found first, and the
+    default weights are the first of all. Weights are never negative unless `signed`: then a feature
+    that goes with lower targets among the train prompts may only lower the score.
     """
     matrix, wanted = _validated(rows, targets)
     if not 0.0 < validation_share < 1.0:
@@ -112,7 +114,9 @@ def tune(
     order = np.random.default_rng(seed).permutation(len(wanted))
     held_out = max(2, round(len(wanted) * validation_share))
     validation, train = order[:held_out], order[held_out:]
-    default = _array(weights.DEFAULT)
+    signs = _signs(matrix[train], wanted[train]) if signed else np.ones(matrix.shape[1])
+    default = _array(weights.DEFAULT) * signs
+    matrix = matrix * signs
 
     def value(candidate: Array) -> float:
         return objective(_scores(matrix[train], candidate), wanted[train])
@@ -122,7 +126,7 @@ def tune(
     after = _scores(matrix[validation], tuned)
     low, high = _interval(before, after, wanted[validation], objective, seed)
     return Tuning(
-        weights=_named(tuned),
+        weights=_named(tuned * signs),
         train_prompts=len(train),
         validation_prompts=len(validation),
         default_value=objective(before, wanted[validation]),
@@ -200,8 +204,14 @@ def _interval(
 
 def _scores(matrix: Array, candidate: Array) -> Array:
     """Score as the router does, so that prompts tie here where they tie there."""
-    combined: Array = np.round(matrix @ (candidate / candidate.sum()), features.DIGITS)
+    combined: Array = np.round(matrix @ (candidate / np.abs(candidate).sum()), features.DIGITS)
     return combined
+
+
+def _signs(matrix: Array, wanted: Array) -> Array:
+    return np.array(
+        [-1.0 if rank_correlation(column, wanted) < 0.0 else 1.0 for column in matrix.T]
+    )
 
 
 def _array(named: Mapping[str, float]) -> Array:
@@ -210,5 +220,5 @@ def _array(named: Mapping[str, float]) -> Array:
 
 def _named(candidate: Array) -> dict[str, float]:
     """Scale the largest weight to 1; two digits are more than the search resolves."""
-    scaled = np.round(candidate / candidate.max(), 3)
+    scaled = np.round(candidate / np.abs(candidate).max(), 3) + 0.0  # no negative zero
     return {name: float(weight) for name, weight in zip(features.NAMES, scaled, strict=True)}
