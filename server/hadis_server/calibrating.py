@@ -23,9 +23,10 @@ def calibration(variant: Variant, book: LatencyBook, intake: Intake) -> Callable
     def interrupted() -> tuple[int, ...]:
         return (0,) if intake.pressing else ()
 
+    taken_s: list[float] = []
+
     def errand() -> None:
         spec = variant.spec
-        taken_s: list[float] = []
         while len(taken_s) < RUNS and book.unmeasured(spec.name):
             began_s = time.monotonic()
             try:

@@ -158,7 +158,6 @@ class Denoiser(threading.Thread):
         except Exception:
             # The edge of code that a cascade brings along; its own fault must stay its own.
             log.exception("the discriminator failed")
-            self._metrics.ended(judged[0][0].shape.model, "unscored")
             return {}, 0.0
         for (job, _), value in zip(judged, values, strict=True):
             self._metrics.scored(job.shape.model, value)

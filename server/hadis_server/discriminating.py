@@ -31,8 +31,11 @@ class Discriminator(Protocol):
         ...
 
 
-def load(spec: DiscriminatorSpec, device: torch.device) -> Discriminator:
-    """Load the discriminator. Raises ModelUnavailable naming the source and the fix."""
+def load(spec: DiscriminatorSpec, device: torch.device, *, offline: bool = False) -> Discriminator:
+    """Load the discriminator; `offline` takes a repository from the cache only.
+
+    Raises ModelUnavailable naming the source and the fix.
+    """
     try:
         module_name, _, function = LOADERS[spec.kind].partition(":")
     except KeyError:
@@ -40,7 +43,7 @@ def load(spec: DiscriminatorSpec, device: torch.device) -> Discriminator:
             f"discriminator kind {spec.kind!r} is none of {', '.join(LOADERS)}; correct "
             "spec.discriminator.kind"
         ) from None
-    folder = _folder(spec)
+    folder = _folder(spec, offline=offline)
     try:
         loader = getattr(importlib.import_module(module_name), function)
         discriminator: Discriminator = loader(folder, device)
@@ -53,7 +56,7 @@ def load(spec: DiscriminatorSpec, device: torch.device) -> Discriminator:
     return discriminator
 
 
-def _folder(spec: DiscriminatorSpec) -> Path:
+def _folder(spec: DiscriminatorSpec, *, offline: bool) -> Path:
     source = spec.source
     if source.path is not None:
         folder = Path(source.path)
@@ -72,6 +75,7 @@ def _folder(spec: DiscriminatorSpec) -> Path:
             snapshot_download(
                 str(source.repository),
                 revision=source.revision,
+                local_files_only=offline,
                 ignore_patterns=["*.bin", "*.pt", "*.ckpt", "*.msgpack", "*.h5", "*.onnx"],
             )
         )

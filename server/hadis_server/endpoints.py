@@ -103,14 +103,15 @@ async def _await_end(station: Station, job: Job, request: Request) -> Picture:
         if not ended.done() and not left.done() and not station.intake.expire(job):
             # Late, but under way: the router decides how long it wants to wait.
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done() and left.done():
+        if not ended.done():
             station.intake.cancel(job)
         return await ended
+    except asyncio.CancelledError:
+        # The server itself is going away.
+        station.intake.cancel(job)
+        raise
     finally:
         left.cancel()
-        if not job.ended.done():
-            # The server itself is going away and has cancelled this task.
-            station.intake.cancel(job)
 
 
 async def _left(receive: Callable[[], Awaitable[object]]) -> None:

@@ -17,15 +17,15 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def describe_hardware(device: torch.device) -> str:
+def name(device: torch.device) -> str:
     """Return the GPU's product name, or the CPU's."""
     if device.type == "cuda":
-        name: str = torch.cuda.get_device_name(device)
-        return name
+        product: str = torch.cuda.get_device_name(device)
+        return product
     return _cpu_name()
 
 
-def describe_software() -> str:
+def software() -> str:
     """Return the versions that decide what a picture looks like to the last bit."""
     return (
         f"hadis {hadis.__version__}, torch {torch.__version__}, diffusers {diffusers.__version__}"

@@ -12,12 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 
 from hadis.errors import ModelUnavailable
-from hadis.terms.cascades import DiscriminatorSpec, ModelSpec
+from hadis.terms.cascades import Cascade, DiscriminatorSpec, ModelSpec
 from hadis_server import discriminating, pipelines, residency
 from hadis_server.discriminating import Discriminator
 from hadis_server.intake import Intake
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 30.0
 LEAVING_POLL_S = 0.02
+CLOSING_POLL_S = 0.2
+BLANK = Image.new("RGB", (64, 64))
 WARM_UP_STEPS = 2
 
 
@@ -52,23 +56,33 @@ class Resident:
 
 Loaded = Callable[[Variant, float], None]
 """Told what has become resident and the seconds that its loading took."""
+Settled = Callable[[list[Variant]], None]
+"""Told what is resident once nothing is left to load."""
 
 
 class Loader(threading.Thread):
     """Owns every set of weights. Other threads ask `resident`, `error` and `discriminator`."""
 
     def __init__(
-        self, intake: Intake, device: torch.device, *, budget_bytes: int, loaded: Loaded
+        self,
+        intake: Intake,
+        device: torch.device,
+        *,
+        budget_bytes: int,
+        loaded: Loaded,
+        settled: Settled,
     ) -> None:
         super().__init__(name="loader", daemon=True)
         self._intake = intake
         self._device = device
         self._budget_bytes = budget_bytes
         self._loaded = loaded
+        self._settled = settled
         self._changed = threading.Condition()
         self._serials = itertools.count(1)
         self._specs: dict[str, ModelSpec] = {}
         self._judge: DiscriminatorSpec | None = None
+        self._offline = False
         self._assigned: str | None = None
         self._closed = False
         self._weights: dict[WeightsKey, Weights] = {}
@@ -79,13 +93,12 @@ class Loader(threading.Thread):
             None
         )
 
-    def follow(
-        self, specs: Sequence[ModelSpec], judge: DiscriminatorSpec | None, *, retry: bool = False
-    ) -> None:
+    def follow(self, cascade: Cascade, *, retry: bool = False) -> None:
         """Take over the models of a cascade; `retry` forgets earlier failures."""
         with self._changed:
-            self._specs = {spec.name: spec for spec in specs}
-            self._judge = judge
+            self._specs = {spec.name: spec for spec in cascade.models}
+            self._judge = cascade.discriminator if cascade.discriminator_stage else None
+            self._offline = cascade.offline
             self._skipped.clear()
             if retry:
                 self._errors.clear()
@@ -147,25 +160,31 @@ class Loader(threading.Thread):
                     name = self._next()
                     if name is not None or not self._judge_is_current():
                         break
+                    self._settled([item.variant for item in self._residents.values()])
                     self._changed.wait(self._until_retry_s())
                 if self._closed:
                     return
                 spec = self._specs.get(name) if name else None
+            judging = self._judge_is_next(spec)
             try:
-                self._step(spec)
+                self._drop(self._stale())
+                if judging:
+                    self._load_judge()
+                elif spec is not None:
+                    self._load(spec)
             except Exception as error:
                 # The outermost edge of this thread: no fault of one model may end the loader.
                 log.exception("loading failed")
-                if spec is not None:
-                    self._note_failure(spec, f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                if judging and self._judge is not None:
+                    self._discriminator = (self._judge, None, reason)
+                elif spec is not None:
+                    self._note_failure(spec, reason)
 
-    def _step(self, spec: ModelSpec | None) -> None:
-        self._drop(self._stale())
+    def _judge_is_next(self, spec: ModelSpec | None) -> bool:
+        """Return whether the discriminator is loaded now: only the assigned model goes first."""
         assigned_waits = self._assigned is not None and self._assigned not in self._residents
-        if not self._judge_is_current() and not (spec is not None and assigned_waits):
-            self._load_judge()
-        elif spec is not None:
-            self._load(spec)
+        return not self._judge_is_current() and not (spec is not None and assigned_waits)
 
     def _next(self) -> str | None:
         """Return the model to load next."""
@@ -203,7 +222,7 @@ class Loader(threading.Thread):
                 return
             weights = self._weights.get(key)
             if weights is None:
-                pipeline = pipelines.load_weights(spec, self._device)
+                pipeline = pipelines.load_weights(spec, self._device, offline=self._offline)
                 weights = Weights(
                     pipeline,
                     Reader(pipeline),
@@ -232,31 +251,42 @@ class Loader(threading.Thread):
         self._loaded(variant, took_s)
 
     def _warm_up(self, variant: Variant) -> None:
-        done = threading.Event()
-        failures: list[Exception] = []
+        spec = variant.spec
+        try:
+            self._on_denoising_thread(
+                lambda: variant.generate(
+                    [pipelines.Row("", None, 0)],
+                    width=spec.width,
+                    height=spec.height,
+                    steps=min(WARM_UP_STEPS, spec.steps),
+                )
+            )
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise ModelUnavailable(
+                f"model {spec.name} loads but makes no image: {error} - check size, steps and "
+                "guidance in spec.models[]"
+            ) from error
+
+    def _on_denoising_thread(self, call: Callable[[], object]) -> None:
+        """Run `call` where pipelines are run; raise what it raises."""
+        done: Future[None] = Future()
 
         def errand() -> None:
             try:
-                variant.generate(
-                    [pipelines.Row("", None, 0)],
-                    width=variant.spec.width,
-                    height=variant.spec.height,
-                    steps=min(WARM_UP_STEPS, variant.spec.steps),
-                )
-            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-                failures.append(error)
-            finally:
-                done.set()
+                call()
+            except Exception as error:  # handed over to the thread that waits
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
         self._intake.run(errand)
-        while not done.wait(0.2):
-            if self._closed:
-                raise ModelUnavailable("the worker is shutting down")
-        if failures:
-            raise ModelUnavailable(
-                f"model {variant.spec.name} loads but makes no image: {failures[0]} - check "
-                "size, steps and guidance in spec.models[]"
-            ) from failures[0]
+        while not self._closed:
+            try:
+                return done.result(CLOSING_POLL_S)
+            except TimeoutError:
+                if done.done():
+                    raise
+        raise ModelUnavailable("the worker is shutting down")
 
     def _make_room(self, spec: ModelSpec, key: WeightsKey) -> bool:
         held = self._weights.get(key)
@@ -340,8 +370,10 @@ class Loader(threading.Thread):
             self._discriminator = None
             return
         try:
-            self._discriminator = (spec, discriminating.load(spec, self._device), None)
-        except ModelUnavailable as error:
+            discriminator = discriminating.load(spec, self._device, offline=self._offline)
+            self._on_denoising_thread(lambda: discriminator.score([BLANK], [""]))
+            self._discriminator = (spec, discriminator, None)
+        except (ModelUnavailable, RuntimeError, ValueError, TypeError, IndexError) as error:
             log.error("%s", error)
             self._discriminator = (spec, None, str(error))
 

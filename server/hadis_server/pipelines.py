@@ -135,16 +135,16 @@ class Variant:
         return Pass(tuple(watch.kept), tuple(images[: len(watch.kept)]), tuple(watch.step_s))
 
 
-def load_weights(spec: ModelSpec, device: torch.device) -> Pipeline:
-    """Load the pipeline of `spec` onto `device`.
+def load_weights(spec: ModelSpec, device: torch.device, *, offline: bool = False) -> Pipeline:
+    """Load the pipeline of `spec` onto `device`; `offline` takes repositories from the cache only.
 
     Raises ModelUnavailable naming the source and the fix. Pickled weights and code from a
     repository are refused: both run whatever their author wrote.
     """
     where = spec.source.path or spec.source.repository or ""
     try:
-        config = _read_config(spec)
-        pipeline = _load(spec, config, where, device)
+        config = _read_config(spec, offline=offline)
+        pipeline = _load(spec, config, where, device, offline=offline)
     except ModelUnavailable:
         raise
     except (
@@ -210,10 +210,12 @@ def quiet() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _read_config(spec: ModelSpec) -> dict[str, Any]:
+def _read_config(spec: ModelSpec, *, offline: bool) -> dict[str, Any]:
     source = spec.source
     if source.path is None:
-        config = DiffusionPipeline.load_config(source.repository, revision=source.revision)
+        config = DiffusionPipeline.load_config(
+            source.repository, revision=source.revision, local_files_only=offline
+        )
         return dict(config)
     folder = Path(source.path)
     index = folder / "model_index.json"
@@ -231,7 +233,9 @@ def _read_config(spec: ModelSpec) -> dict[str, Any]:
     return loaded
 
 
-def _load(spec: ModelSpec, config: dict[str, Any], where: str, device: torch.device) -> Pipeline:
+def _load(
+    spec: ModelSpec, config: dict[str, Any], where: str, device: torch.device, *, offline: bool
+) -> Pipeline:
     name = spec.pipeline or config.get("_class_name", "")
     cls = getattr(diffusers, name, None)
     if cls is None:
@@ -247,14 +251,14 @@ def _load(spec: ModelSpec, config: dict[str, Any], where: str, device: torch.dev
         extra |= {"requires_safety_checker": False}
     for part, replacement in spec.source.overrides.items():
         if not _is_scheduler(part):
-            extra[part] = _component(part, replacement, config, dtype)
+            extra[part] = _component(part, replacement, config, dtype, offline=offline)
     pipeline = cls.from_pretrained(
         where,
         revision=spec.source.revision,
         dtype=dtype,
         use_safetensors=True,
         trust_remote_code=False,
-        local_files_only=spec.source.path is not None,
+        local_files_only=offline or spec.source.path is not None,
         **extra,
     )
     if spec.loras:
@@ -267,7 +271,9 @@ def _load(spec: ModelSpec, config: dict[str, Any], where: str, device: torch.dev
     return pipeline
 
 
-def _component(part: str, where: str, config: dict[str, Any], dtype: torch.dtype) -> Any:
+def _component(
+    part: str, where: str, config: dict[str, Any], dtype: torch.dtype, *, offline: bool
+) -> Any:
     if not isinstance(config.get(part), list):
         raise ModelUnavailable(
             f"source.overrides.{part}: the pipeline has no such part; it has "
@@ -277,7 +283,7 @@ def _component(part: str, where: str, config: dict[str, Any], dtype: torch.dtype
     if library not in ("diffusers", "transformers"):
         raise ModelUnavailable(f"source.overrides.{part}: parts of {library} cannot be replaced")
     cls = getattr(importlib.import_module(library), name)
-    return cls.from_pretrained(where, dtype=dtype, use_safetensors=True)
+    return cls.from_pretrained(where, dtype=dtype, use_safetensors=True, local_files_only=offline)
 
 
 def _is_scheduler(part: str) -> bool:

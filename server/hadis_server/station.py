@@ -58,15 +58,19 @@ class Station:
         self._assignment: Assignment | None = None
         self._batch_sizes: dict[str, int] = {}
         self._device = hardware.choose_device(settings.device)
-        self._hardware = hardware.describe_hardware(self._device)
-        self._software = hardware.describe_software()
+        self._hardware = hardware.name(self._device)
+        self._software = hardware.software()
         self.book = LatencyBook(_table(manifests))
         self.intake = Intake(
             clock=clock, estimate=self.book.service, max_waiting=settings.max_waiting
         )
         budget = settings.memory_budget_bytes or residency.measure_budget(self._device)
         self._loader = Loader(
-            self.intake, self._device, budget_bytes=budget, loaded=self._note_loaded
+            self.intake,
+            self._device,
+            budget_bytes=budget,
+            loaded=self._note_loaded,
+            settled=self._note_settled,
         )
         self._encoder = ThreadPoolExecutor(1, "encoder")
         self._denoiser = Denoiser(
@@ -128,12 +132,14 @@ class Station:
 
     def follow(self, manifests: Manifests) -> None:
         """Take over a changed cascade: load what is new, drop what is gone, in the background."""
-        gone = self._names() - {spec.name for spec in manifests.cascade.models}
+        before = self._manifests.cascade.models
         self._manifests = self._resolved(manifests)
         self.book.follow(_table(manifests))
-        for name in gone:
-            self.metrics.forget_model(name)
-            self.book.forget(name)
+        for spec in before:
+            if spec.name not in self._names():
+                self.metrics.forget_model(spec.name)
+            if spec not in self._manifests.cascade.models:
+                self.book.forget(spec.name)
         self._follow_models(retry=True)
 
     def status(self) -> WorkerStatus:
@@ -218,9 +224,7 @@ class Station:
         self._loader.assign(assignment.model)
 
     def _follow_models(self, *, retry: bool) -> None:
-        cascade = self._manifests.cascade
-        judge = cascade.discriminator if cascade.discriminator_stage else None
-        self._loader.follow(cascade.models, judge, retry=retry)
+        self._loader.follow(self._manifests.cascade, retry=retry)
         for name in self._names():
             self.metrics.watch_model(
                 name, partial(self.intake.running, name), partial(self.intake.waiting, name)
@@ -228,7 +232,13 @@ class Station:
 
     def _note_loaded(self, variant: Variant, seconds: float) -> None:
         self.metrics.loaded(variant.spec.name, seconds)
-        self.intake.run(calibrating.calibration(variant, self.book, self.intake), when_idle=True)
+
+    def _note_settled(self, residents: list[Variant]) -> None:
+        """Measure what is in memory, now that loading no longer competes for the CPU."""
+        for variant in residents:
+            if self.book.unmeasured(variant.spec.name):
+                errand = calibrating.calibration(variant, self.book, self.intake)
+                self.intake.run(errand, when_idle=True)
 
     def _why_not_resident(self, model: str) -> str:
         if model not in self._names():

@@ -10,7 +10,7 @@ import torch
 from hadis.terms.cascades import Cascade
 from hadis_server import pipelines
 from support import tiny_pipelines
-from support.live_workers import LiveWorker, a_cascade, a_model, a_profile
+from support.live_workers import PATIENCE_S, LiveWorker, a_cascade, a_model, a_profile
 
 SLOW_STEPS = 40
 
@@ -74,7 +74,8 @@ def worker(_shared_worker: LiveWorker) -> LiveWorker:
     """The session's worker, assigned to `light` in batches of 4, with nothing to do."""
     _shared_worker.assign("light")
     _shared_worker.wait(
-        lambda status: status["queue"]["waiting"] == status["queue"]["running"] == 0, within_s=60
+        lambda status: status["queue"]["waiting"] == status["queue"]["running"] == 0,
+        within_s=PATIENCE_S,
     )
     return _shared_worker
 

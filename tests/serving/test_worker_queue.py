@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from support.live_workers import Answer, LiveWorker, a_request, pixels
+from support.live_workers import PATIENCE_S, Answer, LiveWorker, a_request, pixels
 
 
 def send(worker: LiveWorker, body: dict[str, object]) -> socket.socket:
@@ -77,7 +77,7 @@ async def test_a_row_whose_client_left_is_removed_and_its_neighbours_come_out_eq
         for caller in callers:
             caller.start()
         worker.wait_waiting(4)
-    worker.wait(lambda status: status["models"]["slow"]["running"] == 4, within_s=30)
+    worker.wait(lambda status: status["models"]["slow"]["running"] == 4, within_s=PATIENCE_S)
     leaving.close()
     worker.wait(lambda status: status["models"]["slow"]["running"] != 4, within_s=5)
     for caller in callers:
@@ -95,7 +95,8 @@ def test_fifty_clients_that_leave_empty_the_queue_within_a_second_and_denoising_
 ) -> None:
     connections = [send(worker, a_request("slow", seed=seed)) for seed in range(50)]
     worker.wait(
-        lambda status: status["queue"]["running"] + status["queue"]["waiting"] == 50, within_s=30
+        lambda status: status["queue"]["running"] + status["queue"]["waiting"] == 50,
+        within_s=PATIENCE_S,
     )
     for connection in connections:
         connection.close()

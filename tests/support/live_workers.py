@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hadis.terms.cascades import Cascade, DiscriminatorSpec, ModelSource, ModelSpec
 from hadis.terms.ids import CascadeName, ModelName
-from hadis.terms.profiles import Direction, ModelLatency, Profile, QualityMetric
+from hadis.terms.profiles import Direction, ModelLatency, Profile, ProfileRow, QualityMetric
 from hadis.wire.generation import REPORT_HEADER
 from hadis.wire.manifests import Manifests, dump_objects
 from hadis_server import endpoints, pipelines
@@ -27,7 +28,8 @@ from hadis_server.station import Station
 from hadis_serving import ports, probes, servers
 
 SIZE = 32
-PATIENCE_S = 60.0
+# Ends a hung test; the machine may be busy with other things.
+PATIENCE_S = 150.0
 
 
 def a_model(name: str, folder: Path | str, **changes: Any) -> ModelSpec:
@@ -50,15 +52,17 @@ def a_cascade(*models: ModelSpec, judge: Path | None = None, kind: str = "clip")
         models=models,
         discriminator_stage=judge is not None,
         discriminator=DiscriminatorSpec(ModelSource(path=str(judge)), kind) if judge else None,
+        profile_name="tiny",
     )
 
 
 def a_profile(**latency_s: dict[int, float]) -> Profile:
+    first, last = ModelName(next(iter(latency_s))), ModelName(next(reversed(latency_s)))
     return Profile(
         name="tiny",
         quality=QualityMetric("fid", Direction.LOWER),
         models=tuple(ModelLatency(ModelName(name), table) for name, table in latency_s.items()),
-        rows=(),
+        rows=(ProfileRow(first, last, math.inf, 0.5, 0.0, 1.0, 0.5, {"fid": 20.0}),),
     )
 
 

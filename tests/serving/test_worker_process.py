@@ -1,0 +1,133 @@
+"""A worker as a process: forked from a preloaded parent, told to stop, told nonsense."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hadis.wire.manifests import dump_manifests
+from hadis_server.__main__ import main
+from support.live_workers import (
+    PATIENCE_S,
+    Answer,
+    a_cascade,
+    a_model,
+    a_request,
+    an_answer,
+)
+
+# What a fleet does to start workers quickly: import once, fork often.
+FORKING_PARENT = """
+import os, sys, threading
+from hadis_server import preloading
+preloading.preload()
+assert threading.active_count() == 1, threading.enumerate()
+pid = os.fork()
+if pid == 0:
+    from hadis_server.__main__ import main
+    os._exit(main(sys.argv[1:]))
+print(pid, flush=True)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    parent: subprocess.Popen[str]
+    pid: int
+    ports: dict[str, int]
+
+    def generate(self, **changes: object) -> Answer:
+        url = f"http://127.0.0.1:{self.ports['port']}/generate"
+        return an_answer(httpx.post(url, json=a_request("m", **changes), timeout=PATIENCE_S))
+
+    def status(self) -> dict[str, object]:
+        return httpx.get(f"http://127.0.0.1:{self.ports['control_port']}/status", timeout=30).json()
+
+    def wait_until(self, key: str, value: object) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while self.status()[key] != value:
+            assert time.monotonic() < give_up_s, self.status()
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def process(folders: dict[str, Path], tmp_path: Path) -> Iterator[Process]:
+    file = tmp_path / "cascade.yaml"
+    file.write_text(dump_manifests(a_cascade(a_model("m", folders["sd"], steps=30))))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FORKING_PARENT, "--cascade", str(file), "--uid", "uid-7"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert parent.stdout is not None
+    lines = sorted([parent.stdout.readline(), parent.stdout.readline()], key=len)
+    try:
+        yield Process(parent, int(lines[0]), json.loads(lines[1]))
+    finally:
+        if parent.poll() is None:
+            os.kill(int(lines[0]), signal.SIGKILL)
+            parent.wait()
+        parent.stdout.close()
+
+
+def test_a_forked_worker_serves_and_finishes_what_it_accepted_before_it_stops(
+    process: Process,
+) -> None:
+    assert process.ports["event"] == "listening"
+    assert process.ports["uid"] == "uid-7"
+    process.wait_until("ready", True)
+    want = process.generate(seed=0)
+    assert want.status == 200
+
+    answers: list[Answer] = []
+    callers = [
+        threading.Thread(target=lambda seed=seed: answers.append(process.generate(seed=seed)))
+        for seed in range(4)
+    ]
+    for caller in callers:
+        caller.start()
+    give_up_s = time.monotonic() + PATIENCE_S
+    while sum(process.status()["queue"][key] for key in ("waiting", "running")) != 4:
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGTERM)
+    process.wait_until("draining", True)
+    refused = process.generate()
+    assert (refused.status, refused.reason) == (503, "draining")
+    for caller in callers:
+        caller.join()
+    assert [answer.status for answer in answers] == [200] * 4
+    assert process.parent.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.usefixtures("_keep_logging")
+def test_nonsense_on_the_command_line_is_answered_in_one_line(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(dump_manifests(a_cascade(a_model("m", folders["sd"]))))
+    bad.write_text(good.read_text().replace('"steps": 3', '"steps": -3'))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, want in [
+            (["--cascade", str(tmp_path / "no.yaml")], "no.yaml"),
+            (["--cascade", str(bad)], "steps"),
+            (["--cascade", str(good), "--port", port], port),
+            (["--cascade", str(good), "--threads", "0"], "--threads"),
+            (["--cascade", str(good), "--device", "tpu"], "--device"),
+        ]:
+            assert main(arguments) == 2
+            lines = capsys.readouterr().err.strip().splitlines()
+            assert want in lines[-1]
