@@ -9,6 +9,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from hadis.planning.snapshots import ObservedRouter, ObservedWorker, Snapshot
+from hadis.terms.ids import WorkerName
 from hadis.wire.bodies import OpenBody
 from hadis.wire.reports import RouterStatus, WorkerStatus
 from hadis_cli.fleet.slots import Slot
@@ -71,7 +72,12 @@ class Observer:
             is_same = status is not None and slot.ports is not None and status.uid == slot.uid
             if status is not None and is_same and now_s - at_s <= SILENCE_S:
                 believed[name] = status
-        observed = []
+        # A slot that is being filled counts: no start and no restart is to change the plan.
+        observed = [
+            ObservedWorker(WorkerName(name))
+            for name, slot in workers.items()
+            if not slot.is_up and not slot.is_crashing and name not in leaving
+        ]
         for name, status in believed.items():
             if name in leaving:
                 status = status.model_copy(update={"draining": True})

@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 KILL_AFTER_S = 5.0
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -31,11 +34,16 @@ class Process:
 
     async def stop(self, *, grace_s: float) -> int:
         """Ask it to end, wait `grace_s`, then kill it. Return the exit code."""
+        began_s = time.monotonic()
         if self.is_alive:
             self.send_signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self.ended), grace_s)
-        return await self.kill()
+        code = await self.kill()
+        LOG.info(
+            "%s %s %.1f s after SIGTERM", self.name, told_end(code), time.monotonic() - began_s
+        )
+        return code
 
     async def kill(self) -> int:
         """End it at once, also a stopped one, and return the exit code."""

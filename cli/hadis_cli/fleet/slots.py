@@ -54,9 +54,9 @@ class Slot:
         return self.ports is not None and self.process is not None and self.process.is_alive
 
     @property
-    def is_starting(self) -> bool:
-        """Whether its process is alive and not yet listening."""
-        return self.ports is None and self.process is not None and self.process.is_alive
+    def is_crashing(self) -> bool:
+        """Whether its process keeps dying soon after its start."""
+        return self.deaths >= LOOP_AFTER
 
     @property
     def uid(self) -> str | None:
@@ -128,7 +128,7 @@ class Slot:
         return processes.told_end(code)
 
     def _obituary(self, reason: str, pause_s: float) -> str:
-        if self.deaths < LOOP_AFTER:
+        if not self.is_crashing:
             return f"{self.name} {reason}; starting it again"
         words = processes.last_words(self.log)
         return (
