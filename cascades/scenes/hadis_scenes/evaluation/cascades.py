@@ -66,6 +66,8 @@ def candidates(outcomes: Outcomes, kind: str, names: Sequence[str], better: bool
     """List every pair with thresholds at quantiles of its light variant's scores."""
     found = []
     for light, heavy in itertools.combinations_with_replacement(names, 2):
+        if light == names[-1]:  # a retry of the heaviest is beyond the range compared
+            continue
         for threshold in np.quantile(outcomes.scores[kind][light], _QUANTILES):
             found.append(Policy(light, heavy, float(threshold), better))
     return found

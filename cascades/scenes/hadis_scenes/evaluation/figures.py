@@ -9,7 +9,6 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from hadis_scenes import prompts
 from hadis_scenes.compositions import CATEGORIES
 from hadis_scenes.evaluation import outcomes
 from hadis_scenes.variants import VARIANTS
@@ -45,13 +44,13 @@ def cascades(results: list[dict[str, Any]], path: Path) -> None:
 
 def samples(work: Path, path: Path) -> None:
     """Lay out test pictures: a row a variant, some prompts of every category side by side."""
-    asked = prompts.shipped("test")
+    asked = outcomes.measured(work, "test")
     chosen = [
         i
         for category in CATEGORIES
         for i in [k for k, item in enumerate(asked) if item.category == category][:_COLUMNS]
     ]
-    seed = outcomes.SEEDS["test"][0]
+    seed = outcomes.seeds("test", VARIANTS[0].name)[0]
     rows = [
         np.concatenate(list(outcomes.pictures(work, "test", variant.name, seed)[chosen]), 1)
         for variant in VARIANTS

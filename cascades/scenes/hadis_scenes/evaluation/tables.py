@@ -38,13 +38,15 @@ def fulfilment(test: Outcomes) -> dict[str, dict[str, float]]:
 
 def shuffled(work: Path, set_name: str = "test") -> dict[str, dict[str, float]]:
     """Check every picture against some other prompt of its set."""
-    asked = prompts.shipped(set_name)
+    asked = outcomes.measured(work, set_name)
     order = np.random.default_rng(0).permutation(len(asked))
     other = [asked[i].composition for i in np.roll(order, 1)[np.argsort(order)]]
     category = np.array([item.category for item in asked])
     result = {}
     for variant in VARIANTS:
-        rows = outcomes.pictures(work, set_name, variant.name, outcomes.SEEDS[set_name][0])
+        rows = outcomes.pictures(
+            work, set_name, variant.name, outcomes.seeds(set_name, variant.name)[0]
+        )
         verdicts = [checking.check(row, c) for row, c in zip(rows, other, strict=True)]
         result[variant.name] = by_category(category, np.array(verdicts))
     return result

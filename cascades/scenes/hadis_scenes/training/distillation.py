@@ -16,7 +16,7 @@ from hadis_scenes import networks, pipelines
 from hadis_scenes.training import diffusion, runs
 
 RECIPE: Final = runs.Recipe(
-    budget_s=2340, batch=32, rate=7e-4, warmup_steps=50, average=0.995, text_rate=0.3, seed=3
+    budget_s=2340, batch=32, rate=7e-4, warmup_steps=50, average=0.995, seed=3
 )
 GUIDANCE: Final = 3.0
 LEVELS: Final = 8
@@ -41,7 +41,7 @@ class Teacher:
         networks.channels_last(self._model.unet)
         self._empty = diffusion.empty_prompt(device)
         self._read_at = 0.0
-        self._forward = runs.compiled(self._model.forward, device)
+        self._forward = diffusion.compiled_forward(self._model, device)
 
     def refresh(self) -> None:
         """Read the newest weights."""
@@ -68,14 +68,14 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
     torch.manual_seed(recipe.seed)
     model = diffusion.new_denoiser(work, "light", device)
     runs.averaged(work, "light", model, device)
-    model.requires_grad_(True)
+    model.unet.requires_grad_(True)
     run = runs.Run(work, "light-distilled", model, recipe, device)
     if run.finished:
         return
     examples = diffusion.Examples.load(work, device)
     teacher = Teacher(work, device)
     teacher.refresh()
-    forward = runs.compiled(model.forward, device)
+    forward = diffusion.compiled_forward(model, device)
     levels = noise_levels(LEVELS).to(device)
     for _ in run.steps(teacher.refresh):
         latents, tokens = examples.draw(recipe.batch)
@@ -87,3 +87,5 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
                 target = teacher.velocity(noisy, sigma, tokens)
             velocity = forward(noisy, sigma, model.embed(tokens))
         run.update(functional.mse_loss(velocity.float(), target))
+        if run.step % runs.LOG_EVERY_STEPS == 1:
+            diffusion.every_weight_learns(model)

@@ -59,14 +59,13 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
     run = runs.Run(work, "embedding", model.to(device), recipe, device)
     if run.finished:
         return
-    forward = runs.compiled(run.model.forward, device)
     target = torch.arange(recipe.batch, device=device)
     for _ in run.steps():
         rows = torch.randint(0, len(images), (recipe.batch,))
         wording = torch.randint(0, tokens.shape[1], (recipe.batch,))
         x = autoencoder.pixels(images[rows].to(device))
         with torch.autocast(device, torch.bfloat16):
-            similarity = forward(x, tokens[rows, wording].long().to(device))
+            similarity = model(x, tokens[rows, wording].long().to(device))
         similarity = similarity.float()
         loss = functional.cross_entropy(similarity, target)
         loss = (loss + functional.cross_entropy(similarity.T, target)) / 2

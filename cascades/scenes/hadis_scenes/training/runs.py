@@ -70,6 +70,8 @@ class Run:
         text: list[nn.Parameter] = []
         other: list[nn.Parameter] = []
         for key, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
             (text if key.startswith(("text.", "matcher.text.")) else other).append(parameter)
         groups = [{"params": other, "factor": 1.0}, {"params": text, "factor": recipe.text_rate}]
         self.optimizer = torch.optim.AdamW(

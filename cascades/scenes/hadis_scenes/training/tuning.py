@@ -11,7 +11,7 @@ from hadis_scenes import generating, prompts
 from hadis_scenes.training import judged
 from hadis_scenes.variants import VARIANTS
 
-COUNTS: Final = {"scenes-xs": 2400, "scenes-s": 1400, "scenes-m": 1000, "scenes-l": 700}
+COUNTS: Final = {"scenes-xs": 2400, "scenes-s": 1000, "scenes-m": 800, "scenes-l": 500}
 _SHARES: Final = {"single": 0.1, "two": 0.2, "counting": 0.2, "relation": 0.3, "complex": 0.2}
 SEED: Final = 50
 
