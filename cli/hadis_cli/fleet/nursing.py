@@ -21,11 +21,12 @@ Birth = tuple[int, "asyncio.Future[int]"]
 class Nursery:
     """A running nursery. Workers that it forked end with it."""
 
-    def __init__(self, process: Process, channel: socket.socket) -> None:
+    def __init__(self, process: Process, channel: socket.socket, log: Path) -> None:
         loop = asyncio.get_running_loop()
         self.process = process
         self.ready: asyncio.Future[float] = loop.create_future()
         self._channel = channel
+        self._log = log
         self._spawned: dict[str, asyncio.Future[Birth]] = {}
         self._ended: dict[int, asyncio.Future[int]] = {}
         loop.add_reader(channel.fileno(), self._hear)
@@ -44,7 +45,7 @@ class Nursery:
             )
         finally:
             theirs.close()
-        return cls(process, ours)
+        return cls(process, ours, log)
 
     async def spawn(
         self, name: str, argv: Sequence[str], *, log: Path, environment: Mapping[str, str]
@@ -102,7 +103,8 @@ class Nursery:
             return
         asyncio.get_running_loop().remove_reader(self._channel.fileno())
         self._channel.close()
-        gone = NeverRetry("the nursery ended")
+        words = processes.last_words(self._log, lines=1)
+        gone = NeverRetry(f"the nursery ended; {self._log} ends with: {words}")
         asked: list[asyncio.Future[Any]] = [self.ready, *self._spawned.values()]
         for future in asked:
             if not future.done():

@@ -31,6 +31,12 @@ Begin = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 def run(chosen: Options, given: Manifests) -> int:
     """Run the fleet until Ctrl-C or SIGTERM. Raises HadisError when it cannot start."""
+    if given.cascade.workers == 0 and chosen.workers is None:
+        raise InvalidInput(
+            f"{chosen.cascade}: spec.workers.count: 0 workers serve nothing; set it to 1 or more, "
+            "or give --workers",
+            field="spec.workers.count",
+        )
     chosen = _with_port(chosen)
     folder = RunFolder.create()
     console.log_to(folder.log("up"))
@@ -86,20 +92,22 @@ async def _until_served(
 
 async def _follow(chosen: Options, members: Members, tell: Teller) -> None:
     """Apply each valid state of the cascade file; report an invalid one and change nothing."""
-    async for found in cascade_files.follow(chosen.cascade):
-        if isinstance(found, HadisError):
-            tell.trouble(f"{found}\nThe fleet goes on as it was.")
-            continue
-        name = members.given.cascade.name
-        if found.cascade.name != name:
-            tell.trouble(
-                f"{chosen.cascade}: metadata.name: is now {found.cascade.name!r}; a running "
-                f"cascade keeps its name {name!r}. The fleet goes on as it was."
-            )
-            continue
-        members.apply(found)
-        tell(f"applied the change of {chosen.cascade}")
-        _say_what_is_ignored(found, chosen, tell)
+    name = members.given.cascade.name
+    try:
+        async for found in cascade_files.follow(chosen.cascade):
+            if isinstance(found, HadisError):
+                tell.trouble(f"{found}\nThe fleet goes on as it was.")
+            elif found.cascade.name != name:
+                tell.trouble(
+                    f"{chosen.cascade}: metadata.name: is now {found.cascade.name!r}; a running "
+                    f"cascade keeps its name {name!r}. The fleet goes on as it was."
+                )
+            else:
+                members.apply(found)
+                tell(f"applied the change of {chosen.cascade}")
+                _say_what_is_ignored(found, chosen, tell)
+    except OSError as error:
+        tell.trouble(f"{chosen.cascade} is no longer followed: {error}. The fleet goes on.")
 
 
 async def _leave(members: Members, hurry: asyncio.Event, tell: Teller) -> None:
@@ -153,12 +161,6 @@ def _say_what_is_ignored(given: Manifests, chosen: Options, tell: Teller) -> Non
         tell(f"--workers {chosen.workers} on {cores} cores: they will slow one another down")
     elif chosen.workers is None and given.cascade.workers > max(cores, options.gpus()):
         tell(f"spec.workers.count is {given.cascade.workers}; this machine has {cores} cores")
-    if (given.cascade.workers if chosen.workers is None else chosen.workers) == 0:
-        raise InvalidInput(
-            "spec.workers.count is 0: nothing could be served; set it to 1 or more, or give "
-            "--workers",
-            field="spec.workers.count",
-        )
 
 
 def _welcome(chosen: Options, members: Members, tell: Teller, took_s: float) -> None:
