@@ -65,9 +65,8 @@ def measure(
     for process in team:
         process.start()
     taken: dict[tuple[str, int], list[float]] = {}
-    hardware = ""
+    hardware, running = "", processes
     try:
-        running = processes
         while running:
             kind, *rest = results.get(timeout=PATIENCE_S)
             if kind == "failed":
@@ -82,6 +81,8 @@ def measure(
                 on_step(f"{name or 'discriminator'}, batches of {batch}")
     finally:
         for process in team:
+            # Whoever is done ends by itself; a kill would leave its semaphores behind.
+            process.join(0.0 if running else PATIENCE_S)
             process.terminate()
             process.join()
     return Latencies(

@@ -140,9 +140,7 @@ class _Fleet:
         version = 0 if self.output is None else self.output.routing.version
         router = ObservedRouter(uid="r", routing_version=version, **counts)
         self.output = cycles.run_cycle(
-            CycleInput(
-                self.cascade, self.profile, Snapshot(now_s, observed, (router,)), self.state
-            )
+            CycleInput(self.cascade, self.profile, Snapshot(now_s, observed, (router,)), self.state)
         )
         self.state = self.output.state
         for worker in self.workers:

@@ -2,7 +2,7 @@
 
 A worker that already has a model resident takes it at once and goes on serving its others. One
 that must load it is out for that long, so only a part of the fleet loads at any time, and the last
-ready worker of a model that the routing table still uses is left alone until another is ready.
+ready worker of a model that the routing table still uses is left alone until the new ones can serve.
 """
 
 import math
@@ -55,7 +55,9 @@ def place(
         if old is None or old == new or new is None or not worker.ready or _has(worker, new):
             models[worker.name] = new
             continue
-        last = old in in_use and _has(worker, old) and holders[old] <= 1
+        # Once every wanted model has a ready worker, the old lanes have had their time.
+        needed = old in in_use and not all(holders[model] > 0 for model in wanted)
+        last = needed and _has(worker, old) and holders[old] <= 1
         if budget > 0 and not last:
             budget -= 1
             holders[old] -= 1

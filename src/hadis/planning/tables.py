@@ -66,17 +66,19 @@ def build(problem: Problem, rows: Sequence[ProfileRow]) -> Table:
     ratio = np.array([[row.light_ratio, row.heavy_ratio] for row in rows])
     scored = np.array([scored_shares(row, profile.deliver) for row in rows])
 
-    seconds = np.full((len(models), width), math.inf)
+    seconds = np.zeros((len(models), width))
     scoring = np.zeros((len(models), width))
     sizes = np.ones((len(models), width))
+    offered = np.zeros((len(models), width), dtype=bool)
     for index, name in enumerate(models):
         latency_s = profile.latency_of(name)
         for position, size in enumerate(batches[index]):
+            offered[index, position] = True
+            sizes[index, position] = size
             seconds[index, position] = latency_s[size] * problem.latency_scale
             scoring[index, position] = (
                 seconds_at(profile.scoring_latency_s, size) * problem.latency_scale
             )
-            sizes[index, position] = size
 
     uses = ratio > 0.0
     batch_s = seconds[model] + scored[:, :, None] * scoring[model]
@@ -84,9 +86,8 @@ def build(problem: Problem, rows: Sequence[ProfileRow]) -> Table:
     # The bound of equation 5 is for the longest path, on which every image is scored.
     path_s = seconds[model] + (scored > 0)[:, :, None] * scoring[model]
     path_s += waits(problem, models, model, ratio)[:, :, None]
-    real = np.isfinite(seconds[model])
-    load = np.where(uses[:, :, None], load, np.where(real, 0.0, math.inf))
-    path_s = np.where(uses[:, :, None], path_s, np.where(real, 0.0, math.inf))
+    load = np.where(offered[model], np.where(uses[:, :, None], load, 0.0), math.inf)
+    path_s = np.where(offered[model], np.where(uses[:, :, None], path_s, 0.0), math.inf)
 
     extra = np.array([problem.backlog_s.get(name, 0.0) / problem.drain_s for name in models])
     load += _first_use(uses, model)[:, :, None] * extra[model][:, :, None]

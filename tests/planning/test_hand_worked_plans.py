@@ -1,0 +1,131 @@
+"""Plans small enough to work out by hand."""
+
+import pytest
+
+from hadis.errors import InvalidInput
+from hadis.planning import solving
+from hadis.planning.problems import BatchPreference, Constraint, PlanStatus, Problem
+from support.profiles import a_profile, a_row
+
+# An image takes 1 s on small and 4 s on large; a batch of two on large takes 6 s, 3 s each.
+LATENCIES = {"small": {1: 1.0}, "large": {1: 4.0, 2: 6.0}}
+ALL_LARGE = a_row(direct=1.0, quality=10.0)
+HALF = a_row(direct=0.5, quality=15.0)
+ALL_SMALL = a_row(direct=0.0, quality=20.0)
+PROFILE = a_profile(LATENCIES, [ALL_LARGE, HALF, ALL_SMALL])
+
+
+def a_problem(**changes: object) -> Problem:
+    given = {"profile": PROFILE, "demand_per_s": 1.0, "workers": 4, "slo_s": 20.0, **changes}
+    return Problem(**given)  # type: ignore[arg-type]
+
+
+def test_the_best_row_wins_when_the_workers_carry_it() -> None:
+    # 1 a second, all to large: 4 workers one by one, 3 in pairs. Both fit; one by one is faster.
+    plan = solving.solve(a_problem())
+    assert plan.quality == 10.0
+    assert plan.workers == {"large": 4}
+    assert plan.batch == {"large": 1}
+    assert plan.latency_s == 4.0
+    assert plan.reasons.binding is Constraint.NONE
+
+
+def test_larger_batches_carry_what_single_images_cannot() -> None:
+    # 3 workers: 1/s * 4 s = 4 > 3 one by one, but 1/s * 3 s = 3 in pairs.
+    plan = solving.solve(a_problem(workers=3))
+    assert plan.quality == 10.0
+    assert plan.batch == {"large": 2}
+    assert plan.latency_s == 6.0
+
+
+def test_a_tight_deadline_forbids_larger_batches() -> None:
+    # 5 s allow no pair on large (6 s), so 3 workers cannot carry all of it; half of the prompts
+    # on large take 0.5/s * 4 s = 2 workers, the others 0.5/s * 1 s = 1, but the path is 4 + 1 s.
+    plan = solving.solve(a_problem(workers=3, slo_s=5.0))
+    assert plan.quality == 15.0
+    assert plan.workers == {"small": 1, "large": 2}
+    assert plan.latency_s == 5.0
+    assert plan.reasons.binding is Constraint.WORKERS_AND_LATENCY
+    assert plan.reasons.alternative is not None
+    assert plan.reasons.alternative.quality == 10.0
+    assert "4 workers of 3" in plan.reasons.alternative.because
+
+
+def test_two_lanes_use_the_worker_that_one_lane_leaves_idle() -> None:
+    # 3.5 workers' worth of large at 1/s in pairs is impossible; with 2 workers one lane has to send
+    # all to small. A share w of ALL_LARGE needs ceil(3 w) large and ceil(1 - w) small workers: with
+    # w = 0.33 one worker each, quality 20 - 0.33 * 10 = 16.7.
+    one = solving.solve(a_problem(workers=2))
+    two = solving.solve(a_problem(workers=2, max_lanes=2))
+    assert one.quality == 20.0
+    assert two.quality == pytest.approx(16.7)
+    assert [round(lane.share, 2) for lane in two.lanes] == [0.67, 0.33]
+    assert two.workers == {"small": 1, "large": 1}
+
+
+def test_a_queue_lengthens_the_path_by_littles_law() -> None:
+    # 10 waiting on large, fed at 1/s: 10 s of waiting and 4 s of work are within 14 s, not 13.9 s.
+    fits = solving.solve(a_problem(queue={"large": 10}, slo_s=14.0))
+    late = solving.solve(a_problem(queue={"large": 10}, slo_s=13.9))
+    assert (fits.quality, fits.latency_s) == (10.0, 14.0)
+    assert late.quality == 20.0
+
+
+def test_a_stage_that_a_row_never_uses_costs_nothing() -> None:
+    plan = solving.solve(a_problem(workers=1, demand_per_s=0.2))
+    assert plan.workers == {"large": 1}
+    assert plan.light_ratio == 0.0
+
+
+def test_equal_quality_goes_to_fewer_swaps_then_to_the_shorter_path() -> None:
+    # Two models of equal quality; "quick" is faster, but "slow" is what the workers hold.
+    latencies = {"quick": {1: 1.0}, "slow": {1: 2.0}}
+    rows = [a_row("quick", "quick", quality=10.0), a_row("slow", "slow", quality=10.0)]
+    problem = a_problem(profile=a_profile(latencies, rows), workers=2)
+    assert set(solving.solve(problem).workers) == {"quick"}
+    held = a_problem(profile=a_profile(latencies, rows), workers=2, current_workers={"slow": 2})
+    assert set(solving.solve(held).workers) == {"slow"}
+
+
+def test_spare_workers_go_to_the_fullest_pool() -> None:
+    # HALF at 0.5/s: small 0.25 and large 1.0 (one by one) of a worker; 2 of 4 workers are spare.
+    problem = a_problem(
+        profile=a_profile(LATENCIES, [HALF]), demand_per_s=0.5, workers=4, slo_s=30.0
+    )
+    assert solving.solve(problem).workers == {"small": 1, "large": 3}
+
+
+def test_headroom_prefers_the_batch_that_carries_most() -> None:
+    problem = a_problem(batch_preference=BatchPreference.HEADROOM)
+    assert solving.solve(problem).batch == {"large": 2}
+
+
+def test_workers_are_busy_at_most_up_to_the_limit() -> None:
+    # 3 workers carry 1/s in pairs at exactly 100 %; at 90 % they do not.
+    plan = solving.solve(a_problem(workers=3, utilisation_limit=0.9))
+    assert plan.quality == 15.0
+
+
+def test_an_overload_misses_as_few_as_possible_and_then_prefers_quality() -> None:
+    # 3/s on 2 workers: small alone carries 2 of 3, whatever the row with large.
+    plan = solving.solve(a_problem(workers=2, demand_per_s=3.0))
+    assert plan.status is PlanStatus.OVERLOAD
+    assert plan.workers == {"small": 2}
+    assert plan.reasons.predicted_violation_ratio == pytest.approx(1 / 3)
+    assert plan.mean_latency_s == 20.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "want"),
+    [
+        ({"workers": 0}, "workers is 0"),
+        ({"demand_per_s": -1.0}, "demand is -1"),
+        ({"demand_per_s": float("nan")}, "demand is nan"),
+        ({"slo_s": 0.5}, "below the 1 s of the fastest model small"),
+        ({"queue": {"medium": 3}}, "queue names medium"),
+        ({"queue": {"small": -1}}, "queue.small is -1"),
+    ],
+)
+def test_problems_without_sense_are_refused(changes: dict[str, object], want: str) -> None:
+    with pytest.raises(InvalidInput, match=want):
+        solving.check(a_problem(**changes))

@@ -1,0 +1,52 @@
+"""Random planning problems of varied size, with ties, twins, queues and deadlines that bind."""
+
+import random
+
+from hadis.planning.problems import Problem
+from hadis.terms.profiles import Deliver
+from support.profiles import FID, FULFILMENT, a_profile, a_row
+
+
+def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Problem:
+    """A problem that is feasible in about two cases of three."""
+    draw = random.Random(seed)
+    quality = draw.choice((FID, FULFILMENT))
+    names = [f"m{i}" for i in range(draw.randint(1, 4))]
+    latencies = {}
+    for place, name in enumerate(names):
+        single = round(draw.uniform(0.2, 0.6) * 2.0**place, 3)
+        latencies[name] = {
+            size: round(single * (1 + (size - 1) * draw.uniform(0.4, 1.0)), 3)
+            for size in sorted({1, *draw.sample((2, 4, 8), draw.randint(0, 2))})
+        }
+        ordered = sorted(latencies[name])
+        for before, after in zip(ordered, ordered[1:], strict=False):
+            latencies[name][after] = max(latencies[name][after], latencies[name][before])
+    rows = []
+    for _ in range(draw.randint(1, most_rows)):
+        light, heavy = sorted(draw.choices(names, k=2))
+        rows.append(
+            a_row(
+                light,
+                heavy,
+                direct=draw.choice((0.0, 0.0, 0.25, 0.6, 1.0)) if light != heavy else 0.0,
+                rejected=draw.choice((0.0, 0.1, 0.3, 0.8)),
+                quality=round(draw.uniform(10, 30), draw.choice((0, 2))),
+                metric=quality.metric,
+            )
+        )
+    return Problem(
+        profile=a_profile(
+            latencies,
+            rows,
+            quality=quality,
+            deliver=draw.choice(tuple(Deliver)),
+            scoring_s=draw.choice(({}, {1: 0.05, 2: 0.08, 4: 0.15, 8: 0.3})),
+        ),
+        demand_per_s=round(draw.choice((0.0, draw.uniform(0.1, 3), draw.uniform(3, 20))), 2),
+        workers=draw.randint(1, 12),
+        slo_s=round(draw.uniform(1.0, 12.0), 2),
+        queue={name: draw.randint(0, 3) for name in names if draw.random() < 0.2},
+        max_lanes=lanes,
+        utilisation_limit=draw.choice((1.0, 0.8)),
+    )
