@@ -15,12 +15,11 @@ from hadis_router.fleet_view import FleetView
 
 
 class Admission:
-    """The images in the router and how far its predictions may be trusted."""
+    """The images in the router, and whether there is room for more."""
 
     def __init__(self, view: FleetView) -> None:
         self._view = view
         self.in_flight = 0
-        self.caution = admitting.LEAST_CAUTION
 
     def admit(
         self,
@@ -57,16 +56,12 @@ class Admission:
         """Count the images of an ended request out."""
         self.in_flight -= images
 
-    def learn(self, *, on_time: bool) -> None:
-        """Note how an admitted image ended."""
-        self.caution = admitting.next_caution(self.caution, on_time=on_time)
-
     def finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when a model's earliest worker is cautiously expected to be done."""
         finish_s = self._view.expected_finish_s(model, now_s, images=images)
         if finish_s is None:
             return None
-        return admitting.cautious_finish_s(finish_s, now_s, self.caution)
+        return admitting.cautious_finish_s(finish_s, now_s, self._view.caution)
 
 
 def gate_model(

@@ -118,9 +118,12 @@ class Dispatcher:
         if worker is None:
             return None
         tried.add(worker.ref.uid)
+        predicted_s = self._view.finish_s(worker, call.model, now_s) - now_s
         self._view.note_sent(worker, call.model, now_s)
         self._metrics.note_dispatched(call.model)
-        return _Attempt(worker, asyncio.create_task(self._call(worker, call, latest_s)))
+        return _Attempt(
+            worker, asyncio.create_task(self._call(worker, call, latest_s, predicted_s))
+        )
 
     def _choose(
         self, model: ModelName, now_s: float, latest_s: float, tried: set[str]
@@ -143,7 +146,9 @@ class Dispatcher:
         first, second = self._draws.random(), self._draws.random()
         return workers[picking.pick_in_time(finishes, first, second, latest_s)]
 
-    async def _call(self, worker: Worker, call: Call, latest_s: float) -> Answer:
+    async def _call(
+        self, worker: Worker, call: Call, latest_s: float, predicted_s: float
+    ) -> Answer:
         body = GenerateBody(
             request_id=call.request_id,
             model=call.model,
@@ -165,6 +170,8 @@ class Dispatcher:
         if answer.report is not None:
             now_s = self._clock()
             self._view.note_report(worker, answer.report, now_s, took_s=now_s - sent_s)
+        if answer.reply is not None or isinstance(answer.error, DeadlineExceeded):
+            self._view.note_prediction(predicted_s, self._clock() - sent_s)
         if answer.reply is not None:
             self._metrics.note_completed(call.model)
         return answer

@@ -7,7 +7,7 @@ keeps no connection and makes no call; it answers which workers may be asked for
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hadis.routing import picking
+from hadis.routing import admitting, picking
 from hadis.terms.assignments import Lane, Role, RoutingTable, WorkerRef
 from hadis.terms.ids import ModelName
 from hadis.wire.assignments import RoutingTableBody
@@ -70,6 +70,7 @@ class FleetView:
         self.table: RoutingTable | None = None
         self.body: RoutingTableBody | None = None
         self.workers: dict[str, Worker] = {}
+        self.caution = admitting.FIRST_CAUTION
         self._not_resident_s = not_resident_s
         self._batch: dict[ModelName, int] = {}
 
@@ -153,7 +154,13 @@ class FleetView:
     ) -> None:
         """Set a worker's clock right and learn from the batch and the call that it reports on."""
         worker.progress_s = now_s
-        worker.clock_s = picking.clock_after_reply(now_s, report.queue.free_in_s)
+        queue = report.queue
+        worker.clock_s = picking.clock_after_reply(
+            now_s,
+            queue.free_in_s,
+            unseen=worker.in_flight - queue.waiting - queue.running,
+            shared_s=self._shared_s(ModelName(report.model)),
+        )
         if report.batch_size > 0 and report.generate_s > 0:
             worker.failures = 0
             worker.last_batch = report.batch_size
@@ -177,6 +184,13 @@ class FleetView:
         else:
             worker.failures += 1
             worker.probe_at_s = now_s + picking.avoid_for_s(worker.failures)
+
+    def note_prediction(self, predicted_s: float, took_s: float) -> None:
+        """Learn from an image how far predictions may be trusted."""
+        self.caution = admitting.next_caution(
+            self.caution,
+            underestimated=admitting.is_underestimated(predicted_s, took_s, self.caution),
+        )
 
     def note_lacking(self, worker: Worker, model: ModelName, now_s: float) -> None:
         """Remember a worker's word that a model is not resident in it."""

@@ -200,12 +200,8 @@ class Generation:
         router = self._router
         router.metrics.note_ending(ending, router.clock())
         self._told = ",".join(sorted(set(ending.outcomes)))
-        if not ending.admitted:
-            return
-        router.admission.release(self._life.images)
-        if Outcome.CANCELLED not in ending.outcomes and Outcome.FAILED not in ending.outcomes:
-            on_time = ending.late == 0 and Outcome.EXPIRED not in ending.outcomes
-            router.admission.learn(on_time=on_time)
+        if ending.admitted:
+            router.admission.release(self._life.images)
 
 
 def _native_size(cascade: Cascade) -> tuple[int, int]:

@@ -23,7 +23,7 @@ def fleet(servers: Fleet) -> Fleet:
     """A light worker w0, a heavy worker w1, the cascade `a_cascade()`, thresholds 0.5 and 0.5."""
     servers.light.renew()
     servers.heavy.renew()
-    servers.router.router.admission.caution = admitting.LEAST_CAUTION
+    servers.router.router.view.caution = admitting.LEAST_CAUTION
     servers.use_cascade()
     servers.route()
     return servers

@@ -1,6 +1,8 @@
 """The decisions themselves: entry, picking, admission, verdicts and the books of a request."""
 
 import math
+import random
+import statistics
 
 import pytest
 from hypothesis import given
@@ -127,6 +129,8 @@ def test_a_clock_moves_on_with_every_image_sent(clock, now, alone, shared):
 def test_a_reply_sets_the_clock_right():
     assert picking.clock_after_reply(10.0, 2.5) == 12.5
     assert picking.clock_after_reply(10.0, -1.0) == 10.0
+    assert picking.clock_after_reply(10.0, 2.5, unseen=3, shared_s=0.5) == 14.0
+    assert picking.clock_after_reply(10.0, 2.5, unseen=-3, shared_s=0.5) == 12.5
 
 
 @given(seconds, st.floats(0, 10), st.floats(0.01, 1), seconds)
@@ -151,11 +155,23 @@ def test_a_failing_worker_is_left_alone_longer_each_time_up_to_a_limit():
 @given(st.lists(st.booleans(), max_size=200))
 def test_caution_stays_within_its_bounds(ends):
     caution = admitting.LEAST_CAUTION
-    for on_time in ends:
+    for underestimated in ends:
         before = caution
-        caution = admitting.next_caution(caution, on_time=on_time)
+        caution = admitting.next_caution(caution, underestimated=underestimated)
         assert admitting.LEAST_CAUTION <= caution <= admitting.MOST_CAUTION
-        assert (caution <= before) if on_time else (caution >= before)
+        assert (caution >= before) if underestimated else (caution <= before)
+
+
+def test_caution_settles_where_one_image_in_twenty_exceeds_it():
+    # Images take 0.5 to 2.5 times as long as predicted, evenly: 5 % take more than 2.4 times.
+    draws = random.Random(1)
+    caution, seen = admitting.FIRST_CAUTION, []
+    for _ in range(20_000):
+        took_s = 10.0 * draws.uniform(0.5, 2.5)
+        underestimated = admitting.is_underestimated(10.0, took_s, caution)
+        caution = admitting.next_caution(caution, underestimated=underestimated)
+        seen.append(caution)
+    assert statistics.mean(seen[2000:]) == pytest.approx(2.4, abs=0.1)
 
 
 @given(st.floats(-10, 1e6))

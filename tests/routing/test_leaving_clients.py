@@ -12,10 +12,10 @@ BODY = b'{"prompt": "a red circle"}'
 
 @pytest.fixture
 def slow(fleet):
-    fleet.light.renew(latency_s={"tiny": 3.0, "big": 3.0})
-    fleet.heavy.renew(latency_s={"tiny": 3.0, "big": 3.0})
-    fleet.use_cascade(slo_s=600.0)
-    learn_latency(fleet, "tiny", 3.0)
+    fleet.light.renew(latency_s={"tiny": 20.0, "big": 20.0})
+    fleet.heavy.renew(latency_s={"tiny": 20.0, "big": 20.0})
+    fleet.use_cascade(slo_s=3600.0)
+    learn_latency(fleet, "tiny", 20.0)
     fleet.route(a_lane(2.0, 0.0))
     return fleet
 

@@ -149,7 +149,7 @@ async def test_ten_times_too_much_load_is_refused_early_and_the_rest_is_on_time(
     assert {name: value for name, value in counted.items() if value} == ends
     admitted = 160 - ends["rejected"]
     assert statuses <= {429, 503, 504}
-    assert ends["rejected"] > 80
+    assert ends["rejected"] > 30
     assert admitted > 15
     assert late + ends["expired"] <= 0.05 * admitted
     assert ends["failed"] == 0

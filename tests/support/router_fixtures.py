@@ -238,7 +238,7 @@ def call(
     """Make one plain HTTP call; return status, parsed JSON and heads in lower case."""
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             status, content, heads = response.status, response.read(), response.headers
     except urllib.error.HTTPError as error:
         with error:

@@ -23,9 +23,14 @@ def clock_after_sending(clock_s: float, now_s: float, *, alone_s: float, shared_
     return now_s + alone_s if clock_s <= now_s else clock_s + shared_s
 
 
-def clock_after_reply(now_s: float, free_in_s: float) -> float:
-    """Return the clock that a worker's own queue state tells."""
-    return now_s + max(0.0, free_in_s)
+def clock_after_reply(
+    now_s: float, free_in_s: float, *, unseen: int = 0, shared_s: float = 0.0
+) -> float:
+    """Return the clock that a worker's own queue state tells.
+
+    `unseen` images were sent but are not in that state: they were on their way when it was taken.
+    """
+    return now_s + max(0.0, free_in_s) + max(0, unseen) * shared_s
 
 
 def draw_two(count: int, first_draw: float, second_draw: float) -> tuple[int, int]:

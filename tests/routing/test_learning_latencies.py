@@ -1,0 +1,45 @@
+"""The latency book: the profile's word, corrected by what replies tell."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hadis_router.latency_book import LatencyBook, interpolate
+from support.router_fixtures import BIG, TINY, a_profile
+
+
+def test_the_profile_is_believed_at_first():
+    book = LatencyBook(a_profile(tiny_s=0.1))
+    assert book.batch_s(TINY) == pytest.approx(0.1)
+    assert book.batch_s(TINY, 4) == pytest.approx(0.16)
+
+
+def test_a_slower_machine_is_learnt_for_all_batch_sizes():
+    book = LatencyBook(a_profile(tiny_s=0.1))
+    for _ in range(40):
+        book.observe(TINY, 2, 0.36)
+    assert book.batch_s(TINY) == pytest.approx(0.3, rel=0.01)
+    assert book.batch_s(BIG) == pytest.approx(0.03)
+
+
+def test_without_a_profile_nothing_is_expected_until_something_was_seen():
+    book = LatencyBook()
+    assert book.batch_s(TINY, 3) == 0.0
+    book.observe(TINY, 2, 0.4)
+    assert book.batch_s(TINY, 3) == pytest.approx(0.6)
+
+
+def test_nonsense_teaches_nothing():
+    book = LatencyBook(a_profile(tiny_s=0.1))
+    book.observe(TINY, 0, 5.0)
+    book.observe(TINY, 1, 0.0)
+    book.observe_transit(-3.0)
+    assert (book.batch_s(TINY), book.transit_s) == (pytest.approx(0.1), 0.0)
+
+
+@given(st.integers(1, 64))
+def test_a_larger_batch_is_never_expected_to_be_faster(size):
+    table = {1: 0.1, 4: 0.2, 8: 0.5}
+    assert interpolate(table, size) <= interpolate(table, size + 1)
+    assert interpolate(table, 4) == 0.2
+    assert interpolate(table, 16) == 1.0
