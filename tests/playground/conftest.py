@@ -10,48 +10,30 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     Page,
-    Request,
     expect,
     sync_playwright,
 )
 
+from support.browser_journal import Journal
 from support.scripted_router import Script, create_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--disable-component-update", "--disable-sync", "--disable-extensions", "--no-first-run",
+    "--in-process-gpu", "--mute-audio",
 ]  # fmt: skip
 PATIENCE_MS = 60_000  # on two busy cores the browser may get little of them
 DESKTOP = {"width": 1440, "height": 1000}
 
 expect.set_options(timeout=PATIENCE_MS)
-
-
-@dataclass
-class Journal:
-    """What the page did: messages of the console, errors, requests, and where they went."""
-
-    base_url: str
-    messages: list[str] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
-
-    @property
-    def strangers(self) -> list[str]:
-        """Requests that left the router's own origin."""
-        own = urlsplit(self.base_url).netloc
-        urls = [request.url for request in self.requests]
-        return [u for u in urls if urlsplit(u).scheme != "data" and urlsplit(u).netloc != own]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -116,28 +98,40 @@ def journal(base_url: str) -> Journal:
     return Journal(base_url)
 
 
+@pytest.fixture(scope="session")
+def windows() -> dict[str, Page]:
+    """Open windows by how they look: a new one costs a second, a new page in it far less."""
+    return {}
+
+
 @pytest.fixture
 def page(
     browser: Browser,
     browser_thread: ThreadPoolExecutor,
+    windows: dict[str, Page],
     journal: Journal,
     view: dict[str, Any],
 ) -> Iterator[Page]:
-    """The page in a fresh window, loaded and connected."""
+    """The page, loaded. Every test has a port and so an origin of its own: nothing is shared."""
 
-    def arrive() -> tuple[BrowserContext, Page]:
-        context = browser.new_context(**view)
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.on("console", lambda message: journal.messages.append(message.text))
-        page.on("pageerror", lambda error: journal.messages.append(str(error)))
-        page.on("request", lambda request: journal.requests.append(request))
-        page.goto(journal.base_url)
-        return context, page
+    def arrive() -> Page:
+        if repr(view) not in windows:
+            context = browser.new_context(**view)
+            context.set_default_timeout(PATIENCE_MS)
+            windows[repr(view)] = context.new_page()
+        page = windows[repr(view)]
+        journal.follow(page)
+        page.goto(journal.base_url, timeout=3 * PATIENCE_MS)  # the first one starts the browser
+        return page
 
-    context, page = browser_thread.submit(arrive).result()
+    def depart() -> None:
+        journal.leave(page)
+        page.context.set_offline(False)
+        page.goto("about:blank")
+
+    page = browser_thread.submit(arrive).result()
     yield page
-    browser_thread.submit(context.close).result()
+    browser_thread.submit(depart).result()
 
 
 @pytest.fixture

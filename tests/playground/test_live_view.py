@@ -49,17 +49,23 @@ def test_the_charts_move_on_with_the_router(page: Page) -> None:
     assert plot.evaluate("node => node.innerHTML") != before
 
 
-def test_a_change_of_plan_is_marked_and_told_in_the_tooltip(page: Page, script: Script) -> None:
-    expect(page.locator(".plot svg").first).to_be_attached()
-    chart = page.locator(".chart").first
-    expect(chart.locator("[data-plan-change]").first).to_be_attached()
-    number_before = chart.locator("[data-plan-change]").count()
-    script.plan_offset += 1  # the whole history shifts, and a new plan is in force from now on
-    expect(chart.locator("[data-plan-change]")).to_have_count(number_before + 1)
-    chart.locator(".plot").focus()
+def test_a_change_of_plan_is_marked_with_what_it_changed(page: Page, script: Script) -> None:
+    marks = page.locator(".chart").first.locator("[data-plan-change] title")
+    expect(marks.filter(has_text="Plan change: θ")).not_to_have_count(0)  # before the page was open
+    script.plan_offset += 1
+    want_text = re.compile(r"^Plan \d+: \w+ → \w+, θ 0\.\d\d, τ 0\.\d\d$")
+    expect(marks.filter(has_text=want_text)).not_to_have_count(0)
+
+
+def test_the_charts_are_read_by_keyboard(page: Page) -> None:
+    expect(page.locator(".plot svg")).to_have_count(4)
+    page.locator(".plot").first.focus()
     page.keyboard.press("End")
-    expect(page.locator("#tooltip")).to_contain_text("demand")
-    expect(page.locator("#tooltip")).to_contain_text(re.compile(r"Plan \d+: \w+ → \w+, θ 0\.\d\d"))
+    expect(page.locator("#tooltip")).to_contain_text("now")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#tooltip")).to_contain_text("5 s ago")
+    for want_row in ("demand", "light", "escalated", "heavy", "degraded"):
+        expect(page.locator("#tooltip")).to_contain_text(want_row)
     page.keyboard.press("Escape")
     expect(page.locator("#tooltip")).to_be_hidden()
 

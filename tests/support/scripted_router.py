@@ -303,7 +303,7 @@ async def stream(
         yield event("image_generation.completed", {
             **common, "b64_json": encoded(body["prompt"], seed, final), "hadis": told, "usage": {},
         })  # fmt: skip
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, GeneratorExit):
         script.cancelled += 1
         raise
 

@@ -26,8 +26,9 @@ const pollLoad = createLoadPanel();
 let failures = 0;
 let examplesAsked = false;
 
-function connection(state, text) {
+function connection(state, text, reason = "") {
   const host = byId("link-state");
+  host.title = reason ?? "";
   host.dataset.state = state;
   setText(host.querySelector("span"), text);
 }
@@ -40,7 +41,7 @@ async function poll() {
     studio.setStatus(status);
     showStatus(status);
     byId("key-button").hidden = true;
-    if (status.ready === false) connection("waiting", "Starting");
+    if (status.ready === false) connection("waiting", "Starting", status.not_ready);
     else connection("connected", "Connected");
     if (!examplesAsked) {
       examplesAsked = true; // only now is a key there, if the router wants one

@@ -123,8 +123,8 @@ function stepPath(corners, reversed = false) {
 }
 
 function markers({ x }, changes) {
-  return svg("g", { class: "markers" }, changes.filter(({ at }) => at >= 0 && at < SPAN_S).map(({ at }) =>
-    svg("g", { "data-plan-change": "" },
+  return svg("g", { class: "markers" }, changes.filter(({ at }) => at >= 0 && at < SPAN_S).map(({ at, text }) =>
+    svg("g", { "data-plan-change": true }, svg("title", {}, text),
       svg("path", { d: `M${x(at)},${EDGE.top} V${HEIGHT - EDGE.bottom}` }),
       svg("circle", { cx: x(at), cy: EDGE.top, r: 2.5 }))));
 }

@@ -16,11 +16,12 @@ export function createLoadPanel() {
   let steps = STEPS;
   let gone = false;
   let pending = null;
+  let changes = 0; // an answer to a question from before a change tells the old rate
 
   function make() {
     ui.made = true;
     ui.value = el("output", { class: "load-rate", for: "load-slider" });
-    ui.slider = el("input", { type: "range", id: "load-slider", min: "0", max: String(STEPS.length - 1), step: "1", value: "0", "aria-label": "Requests a second", list: "" });
+    ui.slider = el("input", { type: "range", id: "load-slider", min: "0", max: String(STEPS.length - 1), step: "1", value: "0", "aria-label": "Requests a second" });
     ui.stop = el("button", { type: "button", class: "stop-load", id: "load-stop", onclick: () => set(0) }, "Stop");
     ui.counts = el("dl", { class: "load-counts" });
     ui.outcomes = el("ul", { class: "outcomes" });
@@ -29,6 +30,7 @@ export function createLoadPanel() {
       el("div", { class: "load-row" }, ui.slider, ui.value, ui.stop), ui.counts, ui.outcomes, ui.message);
     ui.slider.addEventListener("input", () => {
       const wanted = steps[Number(ui.slider.value)];
+      changes += 1;
       showRate(wanted);
       clearTimeout(pending);
       pending = setTimeout(() => set(wanted), SETTLE_MS);
@@ -38,12 +40,16 @@ export function createLoadPanel() {
   async function set(wanted) {
     clearTimeout(pending);
     pending = "sending";
+    changes += 1;
+    const mine = changes;
     try {
       const answer = await putLoad(wanted);
+      if (mine !== changes) return;
       ui.message.hidden = true;
       pending = null;
-      show({ ...answer, rate: answer?.rate ?? wanted });
+      show(answer);
     } catch (error) {
+      if (mine !== changes) return;
       pending = null;
       ui.message.hidden = false;
       setText(ui.message, error.message);
@@ -84,12 +90,15 @@ export function createLoadPanel() {
 
   return async () => {
     if (gone) return;
+    const before = changes;
     try {
-      show(await fetchLoad());
+      const load = await fetchLoad();
+      if (before === changes) show(load);
     } catch (error) {
       if (error.status === 404) explain("This router has no load process. Start everything with “hadis up” to get the slider, or send load with “hadis bench”.");
       else if (error.status === 403) explain("Only a browser on the router's own machine may set the load.");
-      else if (ui.made) setText(byId("load-note"), "not answering");
+      else if (!ui.made) body.replaceChildren(el("p", { class: "muted", text: error.message }));
+      else setText(byId("load-note"), "not answering");
     }
   };
 }

@@ -18,22 +18,24 @@ export function explain(hadis) {
   if (!hadis) return { headline: "Here it is", text: "This router sent no provenance with the picture." };
   const light = hadis.lane?.light ?? "the light model";
   const heavy = hadis.lane?.heavy ?? "the heavy model";
+  const retried = light === heavy; // a lane may name one model twice
+  const again = retried ? `${heavy} drew it again with another seed` : `${heavy} drew it again`;
   const entry = entryOf(hadis);
   const judged = judgementOf(hadis);
   switch (hadis.path) {
     case "light":
-      return { headline: "The light model was enough", text: `${entry} ${light} drew it${judged.accepted}.` };
+      return { headline: hadis.route === "light_only" ? "Drawn by the light model, as asked" : "The light model was enough", text: `${entry} ${light} drew it${judged.accepted}.` };
     case "heavy":
-      return { headline: "Straight to the heavy model", text: `${entry} ${heavy} drew it without a light attempt.` };
+      return { headline: hadis.route === "heavy_only" ? "Drawn by the heavy model, as asked" : "Straight to the heavy model", text: `${entry} ${heavy} drew it without a light attempt.` };
     case "light>heavy":
       return {
-        headline: "Drawn again by the heavy model",
-        text: `${entry} ${light} drew it first${judged.rejected}, so ${heavy} drew it again${judged.again ? `, with a score of ${judged.again}` : ""}.`,
+        headline: retried ? "Drawn again with another seed" : "Drawn again by the heavy model",
+        text: `${entry} ${light} drew it first${judged.rejected}, so ${again}${judged.again ? `, with a score of ${judged.again}` : ""}.`,
       };
     case "kept":
       return {
-        headline: "The light picture was kept",
-        text: `${entry} ${light} drew it first${judged.rejected}. ${heavy} drew it again, but ${judged.again ? `scored ${judged.again}` : "scored no better"}, so the light picture was delivered.`,
+        headline: retried ? "The first picture was kept" : "The light picture was kept",
+        text: `${entry} ${light} drew it first${judged.rejected}. ${again}, but ${judged.again ? `scored ${judged.again}` : "scored no better"}, so the first picture was delivered.`,
       };
     case "degraded":
       return { headline: "The light picture, for lack of time", text: degraded(hadis, { light, heavy, entry, judged }) };
@@ -125,7 +127,7 @@ export function reasons(value) {
     BINDING[binding] ?? (binding ? sentence(binding) : null),
     alternative ? better(alternative) : null,
     busy(utilisation),
-    idle > 0 ? `${plural(idle, "worker")} not needed.` : null,
+    idle > 0 ? `${plural(idle, "worker")} ${idle === 1 ? "is" : "are"} not needed.` : null,
     Number.isFinite(slack) && slack > 0 ? `${seconds(slack)} of the deadline are left over.` : null,
     ...[notes ?? []].flat().map(sentence),
     ...Object.entries(others).map(([name, part]) => other(name, part)),
