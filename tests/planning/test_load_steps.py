@@ -1,5 +1,6 @@
 """The control cycle on a virtual fleet of two workers, with the load stepped up and down."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_expected_mean_is_what_requests_take(books: Books) -> None:
 
 def test_versions_rise_with_every_change_of_the_table(books: Books) -> None:
     tables = [output.routing for _, output in books.plans]
-    for before, after in zip(tables, tables[1:], strict=False):
+    for before, after in itertools.pairwise(tables):
         same = (before.lanes, before.workers) == (after.lanes, after.workers)
         assert after.version == before.version if same else after.version > before.version
 

@@ -1,5 +1,6 @@
 """Random planning problems of varied size, with ties, twins, queues and deadlines that bind."""
 
+import itertools
 import random
 
 from hadis.planning.problems import Problem
@@ -20,7 +21,7 @@ def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Probl
             for size in sorted({1, *draw.sample((2, 4, 8), draw.randint(0, 2))})
         }
         ordered = sorted(latencies[name])
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in itertools.pairwise(ordered):
             latencies[name][after] = max(latencies[name][after], latencies[name][before])
     rows = []
     for _ in range(draw.randint(1, most_rows)):

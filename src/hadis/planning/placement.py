@@ -2,7 +2,7 @@
 
 A worker that already has a model resident takes it at once and goes on serving its others. One
 that must load it is out for that long, so only a part of the fleet loads at any time, and the last
-ready worker of a model that the routing table still uses is left alone until the new ones can serve.
+ready worker of a model that the routing table still uses is left alone until others can serve.
 """
 
 import math
