@@ -14,7 +14,7 @@ def test_equal_sets_are_at_distance_zero() -> None:
 
 def test_a_shift_counts_squared() -> None:
     features = np.random.default_rng(0).normal(size=(500, 3))
-    assert frechet.distance(features, features + [3.0, 0.0, 4.0]) == pytest.approx(25.0)
+    assert frechet.distance(features, features + np.array([3.0, 0.0, 4.0])) == pytest.approx(25.0)
 
 
 def test_a_scale_counts_by_the_difference_of_the_deviations() -> None:
