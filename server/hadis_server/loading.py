@@ -82,6 +82,7 @@ class Loader(threading.Thread):
         self._serials = itertools.count(1)
         self._specs: dict[str, ModelSpec] = {}
         self._judge: DiscriminatorSpec | None = None
+        self._judge_again = False
         self._offline = False
         self._assigned: str | None = None
         self._closed = False
@@ -102,8 +103,7 @@ class Loader(threading.Thread):
             self._skipped.clear()
             if retry:
                 self._errors.clear()
-                if self._discriminator and self._discriminator[1] is None:
-                    self._discriminator = None
+                self._judge_again = self.discriminator is None
             self._changed.notify_all()
 
     def assign(self, model: str | None) -> None:
@@ -142,8 +142,12 @@ class Loader(threading.Thread):
 
     @property
     def judge_settled(self) -> bool:
-        """Whether the discriminator of the cascade is loaded, failed, or none is needed."""
-        return self._judge_is_current()
+        """Whether a discriminator is loaded or has failed, or none is needed.
+
+        While another one is loaded the old one still scores, so that a changed cascade leaves no
+        moment without a ready worker.
+        """
+        return self._judge is None or self._discriminator is not None
 
     def close(self) -> None:
         """Stop after the model that is being loaded."""
@@ -362,10 +366,11 @@ class Loader(threading.Thread):
 
     def _judge_is_current(self) -> bool:
         current = self._discriminator[0] if self._discriminator else None
-        return current == self._judge
+        return current == self._judge and not self._judge_again
 
     def _load_judge(self) -> None:
-        spec = self._judge
+        with self._changed:
+            spec, self._judge_again = self._judge, False
         if spec is None:
             self._discriminator = None
             return

@@ -82,6 +82,7 @@ def process(folders: dict[str, Path], tmp_path: Path) -> Iterator[Process]:
         parent.stdout.close()
 
 
+@pytest.mark.timeout(600)  # importing torch in a process of its own is slow on a busy machine
 def test_a_forked_worker_serves_and_finishes_what_it_accepted_before_it_stops(
     process: Process,
 ) -> None:

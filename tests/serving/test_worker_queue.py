@@ -36,6 +36,7 @@ async def test_a_batch_is_never_larger_than_assigned_and_never_waited_for(
 async def test_the_same_seed_gives_the_same_picture_alone_and_in_a_batch(
     worker: LiveWorker,
 ) -> None:
+    worker.assign("heavy", batch_size=4)
     alone = [worker.generate("heavy", seed=seed) for seed in range(4)]
     answers = await worker.generate_together([a_request("heavy", seed=seed) for seed in range(4)])
     assert [answer.report["batch_size"] for answer in answers] == [4] * 4
