@@ -88,7 +88,8 @@ async def serve(
         _tell_listening(settings, listeners)
         stopping = asyncio.create_task(_drain(router, stop))
         try:
-            await servers.serve(listeners, stop, grace_s=settings.timings.drain_s)
+            grace_s = max(settings.timings.drain_s, read.cascade.slo_s + 1.0)
+            await servers.serve(listeners, stop, grace_s=grace_s)
         finally:
             stopping.cancel()
 

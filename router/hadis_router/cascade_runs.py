@@ -175,9 +175,10 @@ class CascadeRunner:
                     raise
                 return await net
         finally:
-            heavy.cancel()
-            if net is not None:
-                net.cancel()
+            started = [heavy] if net is None else [heavy, net]
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
 
     def _net_due_s(self, job: ImageJob) -> float:
         """Return when a light image is started, so that it is there twice over by the deadline."""

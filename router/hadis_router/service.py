@@ -68,7 +68,7 @@ class Router:
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
         self._tasks = [
-            asyncio.create_task(self.hardness.load(), name="load hardness"),
+            asyncio.create_task(self._load_hardness(), name="load hardness"),
             asyncio.create_task(self._probe_avoided(), name="probe workers"),
         ]
         return self
@@ -126,18 +126,28 @@ class Router:
         self.cascade = cascade
         log.info("cascade %s, generation %d", cascade.name, cascade.generation)
 
+    async def _load_hardness(self) -> None:
+        try:
+            await self.hardness.load()
+        except Exception:  # whatever is missing, the router says why it is not ready
+            log.exception("hardness cannot be scored: are spaCy and its pipeline installed?")
+
     async def _probe_avoided(self) -> None:
         while True:
             await asyncio.sleep(PROBE_INTERVAL_S)
-            now_s = self.clock()
-            due = [worker for worker in self.view.unreachable() if worker.is_due(now_s)]
-            if not due:
-                continue
-            alive = await asyncio.gather(*(self.client.is_alive(worker.ref) for worker in due))
-            for worker, answered in zip(due, alive, strict=True):
-                self.view.note_probe(worker, self.clock(), alive=answered)
-                if answered:
-                    log.info("worker %s answers again", worker.ref.name)
+            try:
+                await self._probe_due()
+            except Exception:  # the loop must outlive any single round
+                log.exception("probing workers failed")
+
+    async def _probe_due(self) -> None:
+        now_s = self.clock()
+        due = [worker for worker in self.view.unreachable() if worker.is_due(now_s)]
+        alive = await asyncio.gather(*(self.client.is_alive(worker.ref) for worker in due))
+        for worker, answered in zip(due, alive, strict=True):
+            self.view.note_probe(worker, self.clock(), alive=answered)
+            if answered:
+                log.info("worker %s answers again", worker.ref.name)
 
 
 def _moment_of(body: RoutingTableBody) -> Moment:

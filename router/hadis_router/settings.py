@@ -31,9 +31,9 @@ class Timings:
     """A comment this often keeps proxies from cutting a silent stream."""
     stall_grace_s: float = 0.4
     """Added to a worker's batch time before its silence counts as a stall."""
-    not_resident_s: float = 10.0
-    """How long a worker's word that it lacks a model is believed."""
+    not_resident_s: float = 2.0
+    """How long a worker's word that it lacks a model is believed; it may be loading it."""
     drain_s: float = 10.0
-    """How long open requests may take to finish after SIGTERM."""
+    """How long open requests may take to finish after SIGTERM; a longer deadline is waited for."""
     max_body_bytes: int = 1024 * 1024
     """Two longest prompts, every character escaped; larger bodies are refused unread."""
