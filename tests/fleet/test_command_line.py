@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from hadis_cli import main as cli
@@ -35,6 +36,16 @@ def test_help_lists_every_command_without_importing_any() -> None:
     assert done.returncode == 0, done.stderr
     for name in cli.COMMANDS:
         assert f"  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_page_of_commands_names_every_option(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.partition(f"## hadis {name}\n")[2].partition("\n## ")[0]
+    command = cli.group.get_command(click.Context(cli.group), name)
+    assert command is not None
+    options = [max(parameter.opts, key=len) for parameter in command.params]
+    assert [option for option in options if option.startswith("--") and option not in section] == []
 
 
 @pytest.mark.parametrize("name", ["up", "generate", "bench"])

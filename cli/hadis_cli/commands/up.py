@@ -56,12 +56,10 @@ def command(
     for package in NEEDED:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(f"hadis up ({package})", extra="local")
-    from hadis_cli.fleet import cascade_files, options
+    from hadis_cli.fleet import cascade_files, options, running
 
     path = options.default_cascade() if cascade is None else cascade
     given = cascade_files.load(path)
-    from hadis_cli.fleet import running  # brings the solver along: a wrong file is told before
-
     return running.run(
         options.Options(
             cascade=path,

@@ -9,6 +9,7 @@ import time
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -16,12 +17,13 @@ from hadis.errors import HadisError, InvalidInput, NeverRetry
 from hadis.wire.manifests import Manifests
 from hadis_cli.fleet import cascade_files, console, options
 from hadis_cli.fleet.console import Teller
-from hadis_cli.fleet.control import Controller
-from hadis_cli.fleet.delivery import Courier
 from hadis_cli.fleet.members import Members
 from hadis_cli.fleet.observation import Observer
 from hadis_cli.fleet.options import Options, RunFolder
 from hadis_serving import keys, ports
+
+if TYPE_CHECKING:
+    from hadis_cli.fleet.control import Controller
 
 HOPELESS_DEATHS = 4
 """Quick deaths of one process before anything is served, after which starting is given up."""
@@ -51,12 +53,12 @@ async def _run(chosen: Options, given: Manifests, folder: RunFolder, tell: Telle
     started_s = time.monotonic()
     members = Members(chosen, given, folder, _free_port(), tell)
     async with aiohttp.ClientSession() as session, _background() as begin:
-        controller = Controller(members, Observer(session), Courier(session, tell), tell)
         try:
             tell(f"starting cascade {given.cascade.name}; logs in {folder.path}")
             if chosen.verbose:
                 begin(console.follow_logs(folder.path, tell.console))
             await members.start()
+            controller = _controller(members, session, tell)
             control = begin(controller.run())
             with tell.waiting("starting router and workers"):
                 await _until_served(members, controller, control, stop, tell)
@@ -70,9 +72,16 @@ async def _run(chosen: Options, given: Manifests, folder: RunFolder, tell: Telle
     return 0
 
 
+def _controller(members: Members, session: aiohttp.ClientSession, tell: Teller) -> "Controller":
+    """Return the controller. Its solver takes a second to import: the processes start meanwhile."""
+    from hadis_cli.fleet import control, delivery
+
+    return control.Controller(members, Observer(session), delivery.Courier(session, tell), tell)
+
+
 async def _until_served(
     members: Members,
-    controller: Controller,
+    controller: "Controller",
     control: asyncio.Task[None],
     stop: asyncio.Event,
     tell: Teller,
