@@ -121,6 +121,25 @@ def test_a_worker_that_falls_silent_counts_for_a_while() -> None:
     assert sum(plans[-1].plan.workers.values()) == 1
 
 
+def test_a_draining_worker_has_no_part_in_the_plan() -> None:
+    loop = Loop()
+    loop.step()
+    loop.workers = (a_worker(0), a_worker(1, draining=True))
+    output = loop.step()
+    assert sum(output.plan.workers.values()) == 1
+    assert set(output.assignments) == {"w0"}
+    assert [ref.name for ref in output.routing.workers] == ["w0"]
+
+
+def test_a_further_worker_is_used_at_once() -> None:
+    loop = Loop()
+    loop.step()
+    loop.workers = (*loop.workers, a_worker(2))
+    output = loop.step()
+    assert sum(output.plan.workers.values()) == 3
+    assert all(a.role is not Role.IDLE for a in output.assignments.values())
+
+
 def test_load_moves_the_plan_to_lighter_models_at_once() -> None:
     loop = Loop()
     calm = loop.step()

@@ -18,13 +18,14 @@ from hadis.planning import (
     solving,
     summaries,
     switching,
+    versioning,
 )
 from hadis.planning.corrections import RatioState, RouteCounts
 from hadis.planning.deciding import Decision, Tenure
 from hadis.planning.forecasting import DemandState, Forecast
 from hadis.planning.problems import BatchPreference, Plan, PlanStatus, Problem, RowShare
 from hadis.planning.snapshots import Snapshot
-from hadis.terms.assignments import Assignment, Lane, Role, RoutingTable, WorkerRef
+from hadis.terms.assignments import Assignment, Lane, RoutingTable
 from hadis.terms.cascades import Cascade, PlannerMode
 from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
@@ -76,12 +77,12 @@ class CycleInput:
 class CycleOutput:
     """What the shell applies, and the state for the next cycle.
 
-    `assignments` has an entry for every worker of the snapshot, with the version at which its own
-    content last changed; deliver it to whoever reports an older one. `routing` holds the ready
-    workers only and goes to every router that reports an older version; `summary` is its `plan`
-    (the keys of a plan line, and version, mode, demand): it changes from cycle to cycle also while
-    the version stays, and is worth sending then too. `events` are sentences for people, only about
-    what changed in this cycle.
+    `assignments` has an entry for every worker of the snapshot that does not drain, with the
+    version at which its own content last changed; deliver it to whoever reports an older one.
+    `routing` holds the ready workers only and goes to every router that reports an older version;
+    `summary` is its `plan` (the keys of a plan line, and version, mode, demand): it changes from
+    cycle to cycle also while the version stays, and is worth sending then too. `events` are
+    sentences for people, only about what changed in this cycle.
     """
 
     assignments: Mapping[WorkerName, Assignment]
@@ -114,10 +115,12 @@ def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) ->
     # 4. Place models on workers and move the lanes over.
     assigned = {name: entry.model for name, entry in state.assignments.items()}
     in_use = _models_of(() if state.routing is None else state.routing.lanes)
-    placed = placement.place(applied.plan.workers, given.snapshot.workers, assigned, in_use)
+    placed = placement.place(applied.plan.workers, given.snapshot.staying, assigned, in_use)
     old_lanes, progress, lanes = _lanes(given, state, applied, placed.models)
     # 5. Apply: versions rise with what changed.
-    version, assignments, routing = _versioned(given, state, applied.plan, placed.models, lanes)
+    last = versioning.Issued(state.version, state.assignments, state.routing)
+    issued = versioning.issue(last, given.snapshot, applied.plan, placed.models, lanes)
+    version, assignments, routing = issued.version, issued.assignments, issued.routing
     # 6. Report.
     summary = summaries.summarise(
         given.cascade, given.profile, applied.plan, forecast, version, lanes, applied.because
@@ -134,7 +137,7 @@ def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) ->
         state=replace(
             state,
             version=version,
-            basis=_basis(given),
+            basis=_basis(given, problem.workers),
             plan=applied.plan,
             tenure=applied.tenure,
             routing=routing,
@@ -170,14 +173,20 @@ def _observe(given: CycleInput) -> CycleState:
         name: keep * state.queue.get(name, 0.0) + (1.0 - keep) * waiting.get(name, 0)
         for name in {*waiting, *state.queue}
     }
-    seen = {**state.seen_at_s, **{w.name: snapshot.now_s for w in snapshot.workers}}
+    # Who drains has been told to leave and gets no part in the plan.
+    leaving = {w.name for w in snapshot.workers if w.draining}
+    seen = {**state.seen_at_s, **{w.name: snapshot.now_s for w in snapshot.staying}}
     return replace(
         state,
         at_s=snapshot.now_s,
         demand=demand,
         ratios=ratios,
         queue=queue,
-        seen_at_s={n: at for n, at in seen.items() if at >= snapshot.now_s - GRACE_S},
+        seen_at_s={
+            name: at_s
+            for name, at_s in seen.items()
+            if name not in leaving and at_s >= snapshot.now_s - GRACE_S
+        },
     )
 
 
@@ -216,7 +225,7 @@ def _problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Proble
     reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
     scale = statistics.median(reported) if reported else given.latency_scale
     current: dict[ModelName, int] = {}
-    for name in {w.name for w in snapshot.workers}:
+    for name in {w.name for w in snapshot.staying}:
         entry = state.assignments.get(name)
         if entry is not None and entry.model in known:
             current[entry.model] = current.get(entry.model, 0) + 1
@@ -248,7 +257,7 @@ def _decide(
 ) -> Decision:
     cascade, now_s = given.cascade, given.snapshot.now_s
     # A new cascade, profile or fleet makes the old plan meaningless: no patience with it.
-    current = state.plan if state.basis == _basis(given) else None
+    current = state.plan if state.basis == _basis(given, problem.workers) else None
     if cascade.planner.mode is PlannerMode.PINNED and cascade.planner.pinned is not None:
         mix = candidates.pinned_mix(problem.profile, cascade.planner.pinned)
         pinned = solving.solve_mix(replace(problem, demand_per_s=forecast.mean_per_s), mix)
@@ -276,7 +285,7 @@ def _lanes(
     placed: Mapping[WorkerName, ModelName | None],
 ) -> tuple[tuple[Lane, ...], float, tuple[Lane, ...]]:
     """Return the lanes that are being left, how far the change is, and the lanes in force."""
-    workers = given.snapshot.workers
+    workers = given.snapshot.staying
     old, progress = state.old_lanes, state.progress
     if decision.changed:
         old, progress = () if state.routing is None else state.routing.lanes, 0.0
@@ -286,50 +295,6 @@ def _lanes(
         progress = 1.0
     lanes = switching.blend(old, decision.plan.lanes, progress)
     return (old if progress < 1.0 else ()), progress, lanes
-
-
-def _versioned(
-    given: CycleInput,
-    state: CycleState,
-    plan: Plan,
-    placed: Mapping[WorkerName, ModelName | None],
-    lanes: tuple[Lane, ...],
-) -> tuple[int, dict[WorkerName, Assignment], RoutingTable]:
-    """Return assignments and routing; only what differs from the last ones gets a new version."""
-    overtaken = given.snapshot.highest_version > state.version
-    version = max(state.version, given.snapshot.highest_version) + 1
-    assignments: dict[WorkerName, Assignment] = {}
-    for worker in given.snapshot.workers:
-        fresh = _assignment(version, placed.get(worker.name), plan)
-        before = state.assignments.get(worker.name)
-        if (
-            before is not None
-            and not overtaken
-            and replace(fresh, version=before.version) == before
-        ):
-            fresh = before
-        assignments[worker.name] = fresh
-    refs = tuple(
-        WorkerRef(w.name, w.address, w.uid, placed.get(w.name))
-        for w in sorted(given.snapshot.workers, key=lambda w: w.name)
-        if w.ready and w.address and not w.draining
-    )
-    routing = RoutingTable(version, lanes, refs)
-    last = state.routing
-    moved = any(entry.version == version for entry in assignments.values())
-    quiet = last is not None and not moved and not overtaken
-    if last is not None and quiet and (last.lanes, last.workers) == (lanes, refs):
-        return last.version, assignments, last
-    return version, assignments, routing
-
-
-def _assignment(version: int, model: ModelName | None, plan: Plan) -> Assignment:
-    if model is None or model not in plan.workers:
-        return Assignment(version, model, Role.IDLE, 1)
-    light = [lane for lane in plan.lanes if lane.light == model]
-    role = Role.LIGHT if light else Role.HEAVY
-    threshold = light[0].quality_threshold if light else None
-    return Assignment(version, model, role, plan.batch[model], threshold)
 
 
 def _waiting(snapshot: Snapshot) -> dict[ModelName, int]:
@@ -375,12 +340,12 @@ def _models_of(lanes: tuple[Lane, ...]) -> frozenset[ModelName]:
     return frozenset(name for lane in lanes for name in (lane.light, lane.heavy))
 
 
-def _basis(given: CycleInput) -> tuple[object, ...]:
+def _basis(given: CycleInput, workers: int) -> tuple[object, ...]:
     """Return what a plan was made for; another basis needs another plan."""
     cascade = given.cascade
     stages = (cascade.router_stage, cascade.discriminator_stage, cascade.deliver)
     planner = replace(cascade.planner, interval_s=0.0, demand_smoothing=0.0)
-    return cascade.models, stages, cascade.slo_s, planner, given.profile
+    return cascade.models, stages, cascade.slo_s, planner, workers, given.profile
 
 
 def _events(

@@ -101,6 +101,11 @@ class Snapshot:
     routers: tuple[ObservedRouter, ...] = ()
 
     @property
+    def staying(self) -> tuple[ObservedWorker, ...]:
+        """The workers that are not about to leave."""
+        return tuple(worker for worker in self.workers if not worker.draining)
+
+    @property
     def highest_version(self) -> int:
         """The highest version that any worker or router reports: a new leader goes on above it."""
         versions = [router.routing_version for router in self.routers]
