@@ -77,12 +77,17 @@ class ScenesFleet:
         self.url = self._process.stdout.readline().strip()
         alarm.cancel()
         self.started_in_s = time.monotonic() - began_s
-        assert self.url.startswith("http"), self.log_file.read_text()
+        if not self.url.startswith("http"):
+            self.stop()
+            raise AssertionError(f"hadis up did not start:\n{self.log_file.read_text()}")
 
     def stop(self) -> list[psutil.Process]:
         """Press Ctrl-C, wait, and return what is left running (killed then)."""
         assert self._process is not None
-        family = [self.parent, *self.parent.children(recursive=True)]
+        try:
+            family = [self.parent, *self.parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            family = []
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_TIMEOUT_S)
