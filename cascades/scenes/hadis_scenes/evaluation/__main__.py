@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("scenes-work"), help="folder to work in")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--sets", nargs="+", choices=outcomes.SETS, default=list(outcomes.SETS))
+    parser.add_argument("--first", type=int, default=10_000, help="prompts of a set, at most")
     parser.add_argument("--package", type=Path, default=PACKAGE)
     parser.add_argument("--single", action="store_true", help="generate in single precision")
     arguments = parser.parse_args()
@@ -94,7 +95,14 @@ def main() -> None:
     for stage in arguments.stages or STAGES:
         if stage == "generate":
             half = not arguments.single
-            outcomes.generate(work, package, arguments.device, half=half, sets=arguments.sets)
+            outcomes.generate(
+                work,
+                package,
+                arguments.device,
+                half=half,
+                sets=arguments.sets,
+                first=arguments.first,
+            )
         elif stage == "judge":
             for name in arguments.sets:
                 outcomes.judge(work, package, name)

@@ -83,12 +83,14 @@ def _run(job: Job) -> None:
     temporary.replace(job.path)
 
 
-def generate(work: Path, package: Path, device: str, *, half: bool, sets: Sequence[str]) -> None:
-    """Generate what is missing of all sets, on all cores; may be stopped at any time."""
+def generate(
+    work: Path, package: Path, device: str, *, half: bool, sets: Sequence[str], first: int
+) -> None:
+    """Generate what is missing of each set's first prompts, on all cores; may be stopped."""
     jobs = []
     for set_name in sets:
         (work / "pictures" / set_name).mkdir(parents=True, exist_ok=True)
-        for start in range(0, len(prompts.shipped(set_name)), _CHUNK):
+        for start in range(0, min(first, len(prompts.shipped(set_name))), _CHUNK):
             jobs += [
                 Job(work, package, device, half, set_name, variant.name, seed, start)
                 for variant in reversed(VARIANTS)

@@ -74,8 +74,8 @@ def _draw(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     figure, axes = pyplot.subplots(2, 5, figsize=(18, 6), constrained_layout=True)
     for axis, name in zip(axes.flat, RECIPES, strict=True):
         lines = [line for line in logs.get(name, []) if "loss" in line]
-        minutes = [line["elapsed_s"] / 60 for line in lines]
-        axis.plot(minutes, [line["loss"] for line in lines])
-        axis.set(title=name, xlabel="minutes", ylabel="loss", yscale="log")
+        examples = [line["examples"] / 1000 for line in lines]
+        axis.plot(examples, [line["loss"] for line in lines])
+        axis.set(title=name, xlabel="thousand examples", ylabel="loss", yscale="log")
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
