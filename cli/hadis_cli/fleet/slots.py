@@ -21,7 +21,7 @@ LONGEST_PAUSE_S = 15.0
 FORGIVEN_AFTER_S = 60.0
 LOOP_AFTER = 3
 """Quick deaths in a row that are called a crash loop."""
-ANNOUNCE_WITHIN_S = 120.0
+ANNOUNCE_WITHIN_S = 300.0
 
 Start = Callable[[], Awaitable[Process]]
 Tell = Callable[[str], None]
