@@ -99,6 +99,9 @@ async def _drain(
     give_up_s = loop.time() + chosen.grace_s
     while station.intake.busy and loop.time() < give_up_s:
         await asyncio.sleep(IDLE_POLL_S)
+    if station.intake.busy:
+        log.warning("the grace of %g s is over; what is left is refused", chosen.grace_s)
+        station.give_up()
     stop.set()
 
 

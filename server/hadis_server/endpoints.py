@@ -108,6 +108,7 @@ async def _await_end(station: Station, job: Job, request: Request) -> Picture:
         return await ended
     except asyncio.CancelledError:
         # The server itself is going away.
+        ended.cancel()
         station.intake.cancel(job)
         raise
     finally:

@@ -112,11 +112,12 @@ class Intake:
             self._draining = True
 
     def close(self) -> list[Job]:
-        """Stop the denoising thread after its batch; return the jobs that nobody will make."""
+        """Stop the denoising thread at its next step; return the jobs that nobody will make."""
         with self._changed:
             self._draining = self._closed = True
-            left = [*self._queue]
+            left = [*self._queue, *(self._running.jobs if self._running else ())]
             for job in left:
+                job.gone = True
                 self._queue.remove(job)
             self._changed.notify_all()
         return left

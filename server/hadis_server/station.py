@@ -205,10 +205,14 @@ class Station:
         """Refuse new jobs; those that were accepted are still made."""
         self.intake.drain()
 
-    def close(self) -> None:
-        """Stop the threads. Jobs that are left fail as if the worker had refused them."""
+    def give_up(self) -> None:
+        """End every job that is left, as if the worker had refused it."""
         for job in self.intake.close():
             job.fail(Draining("the worker is shutting down"))
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.give_up()
         self._loader.close()
         for thread in (self._denoiser, self._loader):
             if thread.is_alive():

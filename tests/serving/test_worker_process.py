@@ -1,5 +1,6 @@
 """A worker as a process: forked from a preloaded parent, told to stop, told nonsense."""
 
+import contextlib
 import json
 import os
 import signal
@@ -65,8 +66,9 @@ class Process:
 def process(folders: dict[str, Path], tmp_path: Path) -> Iterator[Process]:
     file = tmp_path / "cascade.yaml"
     file.write_text(dump_manifests(a_cascade(a_model("m", folders["sd"], steps=30))))
+    options = ["--cascade", str(file), "--uid", "uid-7", "--grace-s", str(PATIENCE_S)]
     parent = subprocess.Popen(
-        [sys.executable, "-c", FORKING_PARENT, "--cascade", str(file), "--uid", "uid-7"],
+        [sys.executable, "-c", FORKING_PARENT, *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -76,9 +78,9 @@ def process(folders: dict[str, Path], tmp_path: Path) -> Iterator[Process]:
     try:
         yield Process(parent, int(lines[0]), json.loads(lines[1]))
     finally:
-        if parent.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(int(lines[0]), signal.SIGKILL)
-            parent.wait()
+        parent.wait()
         parent.stdout.close()
 
 

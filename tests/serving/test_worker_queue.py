@@ -5,8 +5,17 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
-from support.live_workers import PATIENCE_S, Answer, LiveWorker, a_request, pixels
+from support.live_workers import (
+    PATIENCE_S,
+    Answer,
+    LiveWorker,
+    a_cascade,
+    a_model,
+    a_request,
+    pixels,
+)
 
 
 def send(worker: LiveWorker, body: dict[str, object]) -> socket.socket:
@@ -128,3 +137,18 @@ async def test_a_new_assignment_loses_nothing_that_waits(worker: LiveWorker) -> 
         for model in ("light", "heavy")
     }
     assert max(waited_s["heavy"]) < min(waited_s["light"])
+
+
+async def test_jobs_that_outlive_the_grace_are_refused_and_their_batch_stops(
+    folders: dict[str, Path],
+) -> None:
+    with LiveWorker(a_cascade(a_model("m", folders["sd"], steps=40))) as worker:
+        worker.assign("m", batch_size=1)
+        worker.wait_resident("m")
+        sent = asyncio.create_task(worker.generate_all([a_request("m", seed=n) for n in range(3)]))
+        await asyncio.to_thread(
+            worker.wait, lambda status: status["queue"]["waiting"] == 2, within_s=PATIENCE_S
+        )
+        worker.station.give_up()
+        answers = await sent
+    assert {(answer.status, answer.reason) for answer in answers} == {(503, "draining")}

@@ -29,7 +29,7 @@ from hadis_serving import ports, probes, servers
 
 SIZE = 32
 # Ends a hung test; the machine may be busy with other things.
-PATIENCE_S = 150.0
+PATIENCE_S = 250.0
 
 
 def a_model(name: str, folder: Path | str, **changes: Any) -> ModelSpec:
