@@ -78,9 +78,10 @@ def process(folders: dict[str, Path], tmp_path: Path) -> Iterator[Process]:
     try:
         yield Process(parent, int(lines[0]), json.loads(lines[1]))
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(lines[0]), signal.SIGKILL)
-        parent.wait()
+        if parent.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(lines[0]), signal.SIGKILL)
+            parent.wait()
         parent.stdout.close()
 
 
