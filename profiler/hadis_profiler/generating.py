@@ -70,7 +70,8 @@ def generate(
 ) -> Path:
     """Make and judge all images; return the file of outcomes, one line a prompt.
 
-    Without a checker the discriminator's score is the quality of an image.
+    Without a checker the discriminator's score is the quality of an image. `on_images` is told
+    how many images each step has added.
     """
     if checker is not None:
         load_checker(checker)

@@ -21,7 +21,7 @@ from hadis.terms.cascades import Cascade
 from hadis.terms.ids import ModelName
 
 BATCHES = (1, 2, 4, 8)
-RUNS = 5
+RUNS = 4
 """Runs of each batch; the first only warms up, and the middle one of the rest counts."""
 WORDS = "a large red circle to the left of two small blue squares"
 PATIENCE_S = 900.0

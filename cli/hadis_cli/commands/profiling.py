@@ -34,6 +34,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--features", type=_FILE, help="Embeddings (.npz) for the Frechet distance.")
 @click.option("--checker", metavar="MODULE:FUNCTION", help="Judges an image; default: its score.")
 @click.option("--workers", type=click.IntRange(1), help="Processes at work together.")
+@click.option("--batches", default="1,2,4,8", show_default=True, help="Batch sizes to measure.")
 @click.option("--seeds", type=click.IntRange(2), default=2, show_default=True, help="A prompt.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--overhead", type=float, default=0.02, show_default=True, help="Seconds a request.")
@@ -48,6 +49,7 @@ def command(
     features: Path | None,
     checker: str | None,
     workers: int | None,
+    batches: str,
     seeds: int,
     device: str,
     overhead: float,
@@ -67,8 +69,15 @@ def command(
     out.mkdir(parents=True, exist_ok=True)
     processes = workers or max(min(cascade.workers, os.cpu_count() or 1), 1)
 
-    measured = _latencies(console, cascade, out / "latencies.json", processes, device, resume)
+    kept = out / "latencies.json"
+    if resume and kept.exists():
+        measured = latency_files.read(kept)
+    else:
+        measured = _latencies(console, cascade, processes, device, _batch_sizes(batches))
+        latency_files.write(measured, kept)
     given = outcomes
+    if outcomes is not None:
+        lines = _measured(lines, outcomes, prompts)
     if outcomes is None:
         outcomes = _images(console, cascade, lines, out, seeds, processes, device, checker, resume)
     with _progress(console) as bar:
@@ -80,8 +89,6 @@ def command(
         kind = None if cascade.discriminator is None else cascade.discriminator.kind
         names = [model.name for model in cascade.models]
         values = measurements.read_outcomes(outcomes, names, hardness, kind=kind, features=features)
-        if values.prompts != tuple(line["prompt"] for line in lines):
-            raise InvalidInput(f"{outcomes} was measured over other prompts than {prompts}")
         sweep = bar.add_task("sweeping thresholds", total=None)
         assembly = assembling.assemble(
             cascade,
@@ -99,21 +106,29 @@ def command(
     _show(assembly.profile)
 
 
+def _batch_sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) if size.strip().isdigit() else 0 for size in text.split(","))
+    if 1 not in sizes or min(sizes) < 1:
+        raise InvalidInput(
+            f"--batches {text}: write whole numbers from 1 on, 1 among them, like 1,2,4",
+            field="--batches",
+        )
+    return tuple(sorted(set(sizes)))
+
+
 def _latencies(
-    console: Console, cascade: Cascade, path: Path, processes: int, device: str, resume: bool
+    console: Console, cascade: Cascade, processes: int, device: str, batches: tuple[int, ...]
 ) -> Latencies:
-    if resume and path.exists():
-        return latency_files.read(path)
-    steps = (len(cascade.models) + (cascade.discriminator is not None)) * len(latencies.BATCHES)
+    steps = (len(cascade.models) + (cascade.discriminator is not None)) * len(batches)
     with _progress(console) as bar:
         task = bar.add_task("measuring latencies", total=steps)
 
         def step(what: str) -> None:
             bar.update(task, advance=1, description=what)
 
-        measured = latencies.measure(cascade, processes=processes, device=device, on_step=step)
-    latency_files.write(measured, path)
-    return measured
+        return latencies.measure(
+            cascade, processes=processes, device=device, batches=batches, on_step=step
+        )
 
 
 def _images(
@@ -141,6 +156,20 @@ def _images(
             resume=resume,
             on_images=lambda count: bar.advance(task, count),
         )
+
+
+def _measured(lines: list[dict[str, Any]], outcomes: Path, prompts: Path) -> list[dict[str, Any]]:
+    """Return the lines of the prompts that were measured, in the order of the outcomes."""
+    by_prompt = {line["prompt"]: line for line in lines}
+    found = []
+    for number, line in enumerate(measurements.read_lines(outcomes), start=1):
+        if line["prompt"] not in by_prompt:
+            raise InvalidInput(
+                f"{outcomes}, line {number}: the prompt is not in {prompts}; give the prompts that "
+                "were measured"
+            )
+        found.append(by_prompt[line["prompt"]])
+    return found
 
 
 def _metric(outcomes: Path | None, checker: str | None) -> str:
