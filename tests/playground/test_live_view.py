@@ -20,7 +20,9 @@ def test_the_plan_is_told_with_its_reasons(page: Page, script: Script) -> None:
     expect(plan.locator(".why")).to_contain_text("More quality would need more workers.")
     expect(plan.locator(".why")).to_contain_text("it needs 5 workers of 3")
     script.reasons = {"notes": ["demand is rising"], "margin_s": 2.5}
-    expect(plan.locator(".why li")).to_have_text(["Demand is rising.", "Margin: 2.50 s"])
+    expect(plan.locator(".why li")).to_have_text(
+        ["Demand rose.", "Demand is rising.", "Margin: 2.50 s"]
+    )
 
 
 def test_a_router_without_a_plan_says_so(page: Page, script: Script) -> None:
@@ -53,7 +55,7 @@ def test_a_change_of_plan_is_marked_with_what_it_changed(page: Page, script: Scr
     marks = page.locator(".chart").first.locator("[data-plan-change] title")
     expect(marks.filter(has_text="Plan change: θ")).not_to_have_count(0)  # before the page was open
     script.plan_offset += 1
-    want_text = re.compile(r"^Plan \d+: \w+ → \w+, θ 0\.\d\d, τ 0\.\d\d$")
+    want_text = re.compile(r"^Plan \d+: \w+ → \w+, θ 0\.\d\d, τ 0\.\d\d \(demand rose\)$")
     expect(marks.filter(has_text=want_text)).not_to_have_count(0)
 
 

@@ -135,7 +135,7 @@ class TestInTheDark:
     def test_nothing_moves_when_less_motion_is_wanted(
         self, page: Page, ask: Ask, script: Script
     ) -> None:
-        script.light_s = 3.0
+        script.light_s = 60.0
         ask("a red circle")
         expect(page.locator("#frame")).to_have_attribute("data-state", "busy")
         assert page.evaluate("document.getAnimations().length") == 0

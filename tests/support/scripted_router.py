@@ -174,6 +174,7 @@ def status(script: Script, now: int) -> dict[str, Any]:
                   {"share": 0.3, **lane, "light": "spark", "hardness_threshold": 0.66}],
         "route_ratio": {"light": 0.78, "heavy": 0.41},
         "mean_latency_s": 0.64, "latency_s": 1.9, "solve_s": 0.0071, "demand": 4.1,
+        "planned_demand": 4.6, "because": "demand rose",
         "reasons": script.reasons if script.reasons is not None else {
             "binding": "workers", "idle_workers": 0, "slack_latency_s": 8.1,
             "utilisation": {plan["light"]: 0.41, plan["heavy"]: 0.82},

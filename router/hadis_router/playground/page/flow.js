@@ -68,7 +68,7 @@ function edges(scene, { left, right }, width) {
   const far = right.x + right.w / 2;
   const asked = { light_only: "low quality", heavy_only: "high quality", pinned: "by name" }[scene.route] ?? (scene.pinned ? "by name" : null);
   const [h, theta] = scene.known && scene.h !== null && scene.theta !== null ? pairOfScores(scene.h, scene.theta) : ["", ""];
-  const light = asked ?? (!h ? "easy" : scene.hard ? "no time left" : `${h} < ${theta}`);
+  const light = asked ?? (scene.known && !h ? "all" : !h ? "easy" : scene.hard ? "no time left" : `${h} < ${theta}`);
   const heavy = asked ?? (h ? `${h} ≥ ${theta}` : "hard");
   const parts = [
     edge(scene, "router-light", `M${mid},${ROUTER.y + ROUTER.h} V${LIGHT.y}`, [mid, LIGHT.y, "down"],

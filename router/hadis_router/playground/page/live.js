@@ -118,7 +118,8 @@ function limitsChart(chart, history, markers) {
   });
 }
 
-const niceTop = (value) => (value <= 1 ? 1 : Math.ceil(value));
+// A threshold just above 1 means "all of them": it is drawn at the top.
+const niceTop = (value) => (value <= 1.1 ? 1 : Math.ceil(value));
 
 function workersChart(chart, history, markers) {
   const given = history.workers ?? {};

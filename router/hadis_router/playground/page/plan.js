@@ -32,7 +32,7 @@ function body(plan, stages) {
     el("dl", { class: "plan-facts" }, facts(plan).map(([term, value, hint]) => el("div", { title: hint }, el("dt", { text: term }), el("dd", { text: value })))),
   ];
   if (plan.lanes?.length > 1) parts.push(lanes(plan.lanes));
-  const why = reasons(plan.reasons);
+  const why = reasons({ because: plan.because, ...plan.reasons });
   if (why.length) parts.push(el("details", { class: "why", open: true }, el("summary", {}, "Why this plan"), el("ul", {}, why.map((text) => el("li", { text })))));
   return parts;
 }
@@ -53,7 +53,8 @@ function facts(plan) {
     rows.push([`Expected ${metric.replaceAll("_", " ")}`, metric === "fulfilment" && value <= 1 ? percent(value) : score(value), "what the profile promises at these limits"]);
   }
   if (plan.mean_latency_s !== undefined) rows.push(["Expected mean time", seconds(plan.mean_latency_s), "route-weighted drawing time plus waiting"]);
-  if (plan.demand !== undefined && plan.demand !== null) rows.push(["Planned for", `${rate(plan.demand)}/s`, "the demand that the controller expects"]);
+  const demand = plan.planned_demand ?? plan.demand;
+  if (Number.isFinite(demand)) rows.push(["Planned for", `${rate(demand)}/s`, "the demand that the controller expects"]);
   if (plan.route_ratio) rows.push(["Drawn by light / heavy", `${percent(plan.route_ratio.light)} / ${percent(plan.route_ratio.heavy)}`, "shares of all prompts; an escalated one counts in both"]);
   if (plan.batch && Object.keys(plan.batch).length) rows.push(["Batch size", Object.entries(plan.batch).map(([name, size]) => `${name} ${size}`).join(", "), "how many pictures are drawn together at most"]);
   if (plan.workers && Object.keys(plan.workers).length) rows.push(["Workers", Object.entries(plan.workers).filter(([, n]) => n).map(([name, n]) => `${name} ${n}`).join(", ") || "none", ""]);
@@ -79,7 +80,7 @@ export function createPlanLog() {
     observe({ plan, history }) {
       if (!plan) return;
       const now = stampsOf(history).at(-1);
-      if (now !== undefined && last !== null && last !== decision(plan)) seen.push({ stamp: now, text: `Plan ${plan.version}: ${wording(plan)}` });
+      if (now !== undefined && last !== null && last !== decision(plan)) seen.push({ stamp: now, text: `Plan ${plan.version}: ${wording(plan)}${plan.because ? ` (${plan.because})` : ""}` });
       last = decision(plan);
       if (seen.length > 200) seen.shift();
     },

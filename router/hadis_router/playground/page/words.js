@@ -71,7 +71,10 @@ function judgementOf(hadis) {
   const value = hadis.quality_score;
   const tau = hadis.thresholds?.quality;
   const again = hadis.heavy_quality_score === null || hadis.heavy_quality_score === undefined ? null : score(hadis.heavy_quality_score);
-  if (value === null || value === undefined) return { accepted: "", rejected: "", again };
+  if (value === null || value === undefined) {
+    const unjudged = hadis.route === "planned" && (tau ?? null) === null;
+    return { accepted: unjudged ? ", and no picture is judged in this plan" : "", rejected: "", again };
+  }
   if (tau === null || tau === undefined) return { accepted: ` (quality score ${score(value)})`, rejected: "", again };
   const [shown, limit] = pairOfScores(value, tau);
   return {
@@ -121,8 +124,9 @@ export const OUTCOMES = {
 // The controller's reasons as short sentences; what is not known here is told as it is.
 export function reasons(value) {
   if (!value || typeof value !== "object") return value ? [String(value)] : [];
-  const { binding, alternative, utilisation, idle_workers: idle, slack_latency_s: slack, predicted_violation_ratio: missed, notes, ...others } = value;
+  const { because, binding, alternative, utilisation, idle_workers: idle, slack_latency_s: slack, predicted_violation_ratio: missed, notes, ...others } = value;
   return [
+    because ? sentence(because) : null,
     missed > 0.0005 ? `About ${percent(missed)} of the requests are expected to miss the deadline.` : null,
     BINDING[binding] ?? (binding ? sentence(binding) : null),
     alternative ? better(alternative) : null,
@@ -144,7 +148,8 @@ const BINDING = {
 function better({ light, heavy, quality, because }) {
   if (!light) return null;
   const worth = Number.isFinite(quality) ? ` (${score(quality)})` : "";
-  return `Best of all would be ${light} → ${heavy}${worth}, but ${because ?? "it does not fit"}.`;
+  const pair = light === heavy ? `${light}, drawn again where doubtful` : `${light} → ${heavy}`;
+  return `Best of all would be ${pair}${worth}, but ${because ?? "it does not fit"}.`;
 }
 
 function busy(utilisation) {
