@@ -60,7 +60,7 @@ def test_each_command_explains_itself_with_an_example(name: str) -> None:
     [
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["up", "--port", "70000"], 2, "--port"),
-        (["up", "--cascade", "nowhere.yaml"], 2, "nowhere.yaml: no such file"),
+        (["up", "--cascade", "nowhere.yaml"], 2, "nowhere.yaml: there is no such file"),
         (["generate", "x", "--url", "ftp://x"], 2, "must start with http://"),
         (["generate", "x", "--url", "http://127.0.0.1:9"], 1, "start it with: hadis up"),
         (["generate", "x", "--out", "x.gif"], 2, "--out x.gif: the name must end in one of"),
