@@ -5,7 +5,6 @@ Starlette's BaseHTTPMiddleware hides disconnects from what it wraps, so the wrap
 
 import asyncio
 import logging
-import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 MAX_TOLD_CHARS = 128
+MAX_DROPPED_BYTES = 16 * 1024 * 1024
 
 
 class ClientGone(Exception):
@@ -119,10 +119,14 @@ def is_local(scope: Scope) -> bool:
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """Return the body; ApiError 413 above `limit` bytes, ClientGone when it never came whole."""
-    declared = headers.get("content-length", "")
+    """Return the body; ApiError 413 above `limit` bytes, ClientGone when it never came whole.
+
+    A body somewhat too large is read to its end and dropped: a client that is still sending when
+    the connection closes never sees why.
+    """
     too_large = ApiError(413, f"The body is larger than the limit of {limit} bytes")
-    if declared.isdigit() and int(declared) > limit:
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > MAX_DROPPED_BYTES:
         raise too_large
     chunks: list[bytes] = []
     size = 0
@@ -133,9 +137,14 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
+            chunks.clear()
+        else:
+            chunks.append(chunk)
+        if size > MAX_DROPPED_BYTES:
             raise too_large
-        chunks.append(chunk)
         if not message.get("more_body", False):
+            if size > limit:
+                raise too_large
             return b"".join(chunks)
 
 
@@ -169,8 +178,3 @@ async def cancel(task: "asyncio.Task[None]") -> None:
     """Cancel a task and wait until it has cleaned up."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def wall_s() -> float:
-    """Return the wall clock's time, for what people read."""
-    return time.time()

@@ -36,4 +36,4 @@ class Timings:
     drain_s: float = 10.0
     """How long open requests may take to finish after SIGTERM; a longer deadline is waited for."""
     max_body_bytes: int = 1024 * 1024
-    """Two longest prompts, every character escaped; larger bodies are refused unread."""
+    """Two longest prompts, every character escaped; larger bodies are refused."""

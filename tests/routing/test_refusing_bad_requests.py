@@ -129,7 +129,7 @@ def test_an_unknown_place_and_a_wrong_method_answer_in_the_same_shape(fleet):
     assert (status, told["error"]["code"]) == (404, "not_found")
 
 
-def test_a_body_beyond_the_limit_is_refused_unread(fleet):
+def test_a_body_beyond_the_limit_is_refused(fleet):
     status, told, _ = post(fleet, b'{"prompt": "' + b"x" * 2_000_000 + b'"}')
     assert (status, told["error"]["code"]) == (413, "request_too_large")
 

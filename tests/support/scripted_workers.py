@@ -221,8 +221,9 @@ class ScriptedWorker:
         seconds = self._batch_s(first.body.model, len(batch))
         self.running = batch
         self.busy_until_s = started_s + seconds
-        for _ in range(4):
-            await asyncio.sleep(seconds / 4)
+        steps = max(4, int(seconds / 0.1))
+        for _ in range(steps):
+            await asyncio.sleep(seconds / steps)
             if all(job.gone for job in batch):
                 self.counts["batches stopped"] += 1
                 break
