@@ -72,11 +72,12 @@ def assemble(
     )
     notes = dict(notes or {})
     tuned = dict(cascade.hardness_weights)
-    if tune and len(by_latency) > 1:
-        tuned, found, base = tuning.tune(features, outcomes)
+    found = tuning.tune(features, outcomes) if tune and len(by_latency) > 1 else None
+    if found is not None:
+        tuned = found.weights
         notes["hardness"] = (
-            f"weights by grid search: mean {metric} over all direct shares of "
-            f"{by_latency[0]} > {by_latency[-1]} is {found:.4f}, in random order {base:.4f}"
+            f"weights by grid search: mean {metric} over all direct shares of {by_latency[0]} > "
+            f"{by_latency[-1]} is {found.area:.4f}, in random order {found.by_chance:.4f}"
         )
     outcomes = replace(outcomes, hardness=np.asarray(hardness_of(features, tuned)))
     quality = QualityMetric(metric, Direction.HIGHER)

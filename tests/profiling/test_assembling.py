@@ -72,10 +72,19 @@ def test_tuned_weights_find_the_prompts_that_gain_from_the_heavy_model() -> None
     scores = {SMALL: draw.random((2, 300)), LARGE: draw.random((2, 300))}
     fulfilled = {SMALL: np.tile(telling < 0.5, (2, 1)) * 1.0, LARGE: np.ones((2, 300))}
     outcomes = Outcomes(tuple("p" * 300), telling, scores, fulfilled)
-    weights, found, base = tuning.tune(features, outcomes)
-    assert weights["telling"] == 1.0
-    assert abs(weights["noise"]) == 0.0
-    assert found > base
+    tuned = tuning.tune(features, outcomes)
+    assert tuned is not None
+    assert tuned.weights == {"telling": 1.0, "noise": 0.0}
+    assert tuned.area > tuned.by_chance
+
+
+def test_features_that_tell_nothing_get_no_weights() -> None:
+    draw = np.random.default_rng(1)
+    features = [{"noise": float(n)} for n in draw.random(300)]
+    scores = {SMALL: draw.random((2, 300)), LARGE: draw.random((2, 300))}
+    fulfilled = {name: (draw.random((2, 300)) < 0.5) * 1.0 for name in (SMALL, LARGE)}
+    outcomes = Outcomes(tuple("p" * 300), draw.random(300), scores, fulfilled)
+    assert tuning.tune(features, outcomes) is None
 
 
 @pytest.mark.parametrize(
