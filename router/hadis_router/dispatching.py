@@ -133,7 +133,7 @@ class Dispatcher:
         if best is not None and self._view.finish_s(best, model, now_s) <= latest_s:
             return best
         # Behind a full pool only idle workers help: others serve their own model first.
-        spare = [worker for worker in pools.others if best is None or worker.clock_s <= now_s]
+        spare = [worker for worker in pools.others if best is None or worker.is_idle(now_s)]
         other = self._pick(spare, model, now_s, latest_s)
         return best if other is None else other
 

@@ -35,6 +35,10 @@ class Worker:
         """Images of this router that the worker has not answered."""
         return self.sent.total()
 
+    def is_idle(self, now_s: float) -> bool:
+        """Whether it has nothing to do, as far as this router knows."""
+        return self.in_flight == 0 and self.clock_s <= now_s
+
     @property
     def is_avoided(self) -> bool:
         """Whether it failed and has answered no probe since."""
@@ -119,12 +123,14 @@ class FleetView:
     def finish_s(self, worker: Worker, model: ModelName, now_s: float) -> float:
         """Return when an image sent now would be done."""
         start_s = picking.start_s(worker.clock_s, now_s)
+        if worker.clock_s < now_s and worker.in_flight:
+            start_s += 0.5 * self.longest_batch_s(worker)  # overdue: it is busier than expected
         return start_s + self.book.batch_s(model) + self.book.transit_s
 
     def expected_finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when the earliest worker would be done with `images`; None without a worker."""
         pools = self.pools(model, now_s, set())
-        idle = [worker for worker in pools.others if worker.clock_s <= now_s]
+        idle = [worker for worker in pools.others if worker.is_idle(now_s)]
         pool = [*pools.assigned, *idle] if pools.assigned else pools.others
         if not pool:
             return None
