@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.scenes_fleet import ScenesFleet, test_prompts
+from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 Figures = dict[str, Any]
 SLO_S = 10.0
@@ -36,7 +36,7 @@ SETTLE_S = 20.0
 def bench(fleet: ScenesFleet, rate: float, duration_s: float, seed: int = 1) -> Figures:
     """Run `hadis bench` and return its summary."""
     prompts = fleet.folder / "prompts.txt"
-    prompts.write_text("\n".join(test_prompts()))
+    prompts.write_text("\n".join(held_out_prompts()))
     command = [sys.executable, "-m", "hadis_cli.main", "bench", "--url", fleet.url, "--json"]
     command += ["--prompts", str(prompts), "--rate", str(rate), "--duration", str(duration_s)]
     command += ["--slo", str(SLO_S), "--seed", str(seed)]

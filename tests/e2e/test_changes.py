@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import load
-from support.scenes_fleet import ScenesFleet, test_prompts
+from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 pytestmark = pytest.mark.fleet
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.fleet
 @pytest.mark.timeout(240)
 async def test_ten_changes_of_pair_lose_nothing(fleet: ScenesFleet) -> None:
     fleet.pin("scenes-xs", "scenes-s", hardness=2.0, quality=0.3)
-    loaded = asyncio.create_task(load.offer(fleet.url, test_prompts(), rate=2.0, duration_s=60))
+    loaded = asyncio.create_task(load.offer(fleet.url, held_out_prompts(), rate=2.0, duration_s=60))
     changes = 0
     while changes < 10:
         light, heavy = ("scenes-s", "scenes-s") if changes % 2 == 0 else ("scenes-xs", "scenes-s")
@@ -35,7 +35,7 @@ async def test_the_counts_of_hadis_bench_equal_the_metrics(
     fleet: ScenesFleet, tmp_path: Path
 ) -> None:
     prompts = tmp_path / "prompts.txt"
-    prompts.write_text("\n".join(test_prompts()[:100]))
+    prompts.write_text("\n".join(held_out_prompts()[:100]))
     before = fleet.outcomes()
     command = [sys.executable, "-m", "hadis_cli.main", "bench", "--url", fleet.url]
     command += ["--prompts", str(prompts), "--rate", "6", "--duration", "12", "--slo", "10"]

@@ -10,7 +10,7 @@ import pytest
 
 from support import load
 from support.images import largest_difference, pixels
-from support.scenes_fleet import ScenesFleet, test_prompts
+from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 pytestmark = pytest.mark.fleet
 
@@ -33,7 +33,7 @@ def _ready(status: dict[str, list[dict[str, str]]]) -> int:
 
 
 async def test_a_killed_worker_loses_nothing_and_is_back_in_time(harmed: ScenesFleet) -> None:
-    loaded = asyncio.create_task(load.offer(harmed.url, test_prompts(), rate=RATE, duration_s=20))
+    loaded = asyncio.create_task(load.offer(harmed.url, held_out_prompts(), rate=RATE, duration_s=20))
     await asyncio.sleep(5)
     name, victim = sorted(harmed.workers().items())[0]
     victim.send_signal(signal.SIGKILL)
@@ -53,7 +53,7 @@ async def test_a_killed_worker_loses_nothing_and_is_back_in_time(harmed: ScenesF
 async def test_a_stopped_worker_loses_nothing(harmed: ScenesFleet) -> None:
     before = harmed.outcomes()
     loaded = asyncio.create_task(
-        load.offer(harmed.url, test_prompts(), rate=RATE / 2, duration_s=36)
+        load.offer(harmed.url, held_out_prompts(), rate=RATE / 2, duration_s=36)
     )
     await asyncio.sleep(3)
     _, victim = sorted(harmed.workers().items())[0]
@@ -89,7 +89,7 @@ async def test_one_of_four_leaves_and_the_others_are_equal(harmed: ScenesFleet) 
             assert largest_difference(pixels(await task), expected) <= 1
     book = await load.offer(
         harmed.url,
-        test_prompts(),
+        held_out_prompts(),
         rate=10,
         duration_s=10,
         body={"model": "scenes-xs"},

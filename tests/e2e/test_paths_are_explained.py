@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from support.images import provenance
-from support.scenes_fleet import ScenesFleet, test_prompts
+from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 pytestmark = pytest.mark.fleet
 REQUESTS = 500
@@ -62,7 +62,7 @@ def recomputed_path(told: dict[str, Any]) -> set[str]:
 async def test_every_path_follows_from_the_scores_and_thresholds_told(
     fleet: ScenesFleet,
 ) -> None:
-    prompts = test_prompts()[:REQUESTS]
+    prompts = held_out_prompts()[:REQUESTS]
     hardness = sorted(score_all(prompts))[int(0.8 * len(prompts))]
     fleet.pin("scenes-xs", "scenes-s", hardness=hardness, quality=0.2)
     try:
@@ -80,7 +80,7 @@ async def test_every_path_follows_from_the_scores_and_thresholds_told(
 
 
 async def test_hadis_score_and_the_router_agree_exactly(fleet: ScenesFleet) -> None:
-    prompts = test_prompts()[:40]
+    prompts = held_out_prompts()[:40]
     told = await draw_all(fleet, prompts)
     assert [entry["hardness"] for entry in told] == score_all(prompts, fleet)
 
@@ -93,7 +93,7 @@ async def test_a_quality_threshold_escalates_all_or_none(
 ) -> None:
     fleet.pin("scenes-xs", "scenes-s", hardness=2.0, quality=quality)
     try:
-        told = await draw_all(fleet, test_prompts()[:30])
+        told = await draw_all(fleet, held_out_prompts()[:30])
     finally:
         fleet.unpin()
     paths = {entry["path"] for entry in told}

@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from support.images import largest_difference, pixels, provenance
-from support.scenes_fleet import ScenesFleet, test_prompts
+from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 pytestmark = pytest.mark.fleet
 PROMPT = "a red circle above a blue square"
@@ -43,7 +43,7 @@ async def test_a_seed_gives_one_picture_in_any_company(
         return reply.data[0].b64_json
 
     want = pixels(await draw(PROMPT, 7))
-    others = test_prompts()
+    others = held_out_prompts()
     for company in range(1, 9):
         drawn = await asyncio.gather(
             draw(PROMPT, 7), *(draw(others[k], 100 + k) for k in range(company))

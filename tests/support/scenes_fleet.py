@@ -23,7 +23,7 @@ STOP_TIMEOUT_S = 30.0
 Document = dict[str, Any]
 
 
-def test_prompts() -> list[str]:
+def held_out_prompts() -> list[str]:
     """The prompts that no training and no threshold has seen."""
     file = Path(hadis_scenes.__file__).parent / "prompts" / "test.jsonl"
     return [json.loads(line)["prompt"] for line in file.read_text().splitlines()]
