@@ -1,12 +1,18 @@
 """How long each model takes a batch: the profile's word, set right by what the replies tell."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 from hadis.terms.ids import ModelName
 from hadis.terms.profiles import Profile
 
 SMOOTHING = 0.2  # weight of the newest batch: half of an estimate is replaced in three
+HALF_LIFE_S = 30.0
+"""What was learnt fades while nothing new is seen, half of it in this time. A model that was slow
+for a moment would otherwise be expected to be late, never be asked again, and so never be seen to
+be fast."""
 
 
 class LatencyBook:
@@ -18,11 +24,19 @@ class LatencyBook:
     request out.
     """
 
-    def __init__(self, profile: Profile | None = None) -> None:
+    def __init__(
+        self, profile: Profile | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._measured: dict[ModelName, dict[int, float]] = {}
-        self._scale: dict[ModelName, float] = {}
-        self.transit_s = 0.0
+        self._scale: dict[ModelName, _Learnt] = {}
+        self._transit_s = _Learnt(0.0, clock())
         self.replace_profile(profile)
+
+    @property
+    def transit_s(self) -> float:
+        """The expected seconds of a call beside queue and batch."""
+        return self._transit_s.faded(0.0, self._clock())
 
     def replace_profile(self, profile: Profile | None) -> None:
         """Take over a new profile; what was learnt about its models starts anew."""
@@ -38,21 +52,37 @@ class LatencyBook:
         if batch_size < 1 or seconds <= 0:
             return
         ratio = seconds / self._stated_s(model, batch_size)
-        old = self._scale.get(model, 1.0 if model in self._measured else ratio)
-        self._scale[model] = old + SMOOTHING * (ratio - old)
+        is_first_word = model not in self._measured and model not in self._scale
+        old = ratio if is_first_word else self._present_scale(model)
+        self._scale[model] = _Learnt(old + SMOOTHING * (ratio - old), self._clock())
 
     def observe_transit(self, seconds: float) -> None:
         """Learn what a call takes beside queue and batch: encoding, two hops, a busy machine."""
-        self.transit_s += SMOOTHING * (max(0.0, seconds) - self.transit_s)
+        old = self.transit_s
+        self._transit_s = _Learnt(old + SMOOTHING * (max(0.0, seconds) - old), self._clock())
 
     def batch_s(self, model: ModelName, batch_size: int = 1) -> float:
         """Return the expected seconds of a batch."""
-        scale = self._scale.get(model, 1.0 if model in self._measured else 0.0)
-        return scale * self._stated_s(model, max(1, batch_size))
+        return self._present_scale(model) * self._stated_s(model, max(1, batch_size))
+
+    def _present_scale(self, model: ModelName) -> float:
+        unlearnt = 1.0 if model in self._measured else 0.0
+        learnt = self._scale.get(model)
+        return unlearnt if learnt is None else learnt.faded(unlearnt, self._clock())
 
     def _stated_s(self, model: ModelName, batch_size: int) -> float:
         table = self._measured.get(model)
         return float(batch_size) if not table else interpolate(table, batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    value: float
+    at_s: float
+
+    def faded(self, unlearnt: float, now_s: float) -> float:
+        remains = 0.5 ** ((now_s - self.at_s) / HALF_LIFE_S)
+        return float(unlearnt + (self.value - unlearnt) * remains)
 
 
 def interpolate(table: Mapping[int, float], batch_size: int) -> float:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hadis_router.latency_book import LatencyBook, interpolate
+from hadis_router.latency_book import HALF_LIFE_S, LatencyBook, interpolate
 from support.router_fixtures import BIG, TINY, a_profile
 
 
@@ -15,7 +15,7 @@ def test_the_profile_is_believed_at_first():
 
 
 def test_a_slower_machine_is_learnt_for_all_batch_sizes():
-    book = LatencyBook(a_profile(tiny_s=0.1))
+    book = LatencyBook(a_profile(tiny_s=0.1), clock=lambda: 0.0)
     for _ in range(40):
         book.observe(TINY, 2, 0.36)
     assert book.batch_s(TINY) == pytest.approx(0.3, rel=0.01)
@@ -23,7 +23,7 @@ def test_a_slower_machine_is_learnt_for_all_batch_sizes():
 
 
 def test_without_a_profile_nothing_is_expected_until_something_was_seen():
-    book = LatencyBook()
+    book = LatencyBook(clock=lambda: 0.0)
     assert book.batch_s(TINY, 3) == 0.0
     book.observe(TINY, 2, 0.4)
     assert book.batch_s(TINY, 3) == pytest.approx(0.6)
@@ -35,6 +35,20 @@ def test_nonsense_teaches_nothing():
     book.observe(TINY, 1, 0.0)
     book.observe_transit(-3.0)
     assert (book.batch_s(TINY), book.transit_s) == (pytest.approx(0.1), 0.0)
+
+
+def test_what_was_learnt_fades_while_nothing_is_seen():
+    now_s = [0.0]
+    book = LatencyBook(a_profile(tiny_s=0.1), clock=lambda: now_s[0])
+    for _ in range(60):
+        book.observe(TINY, 1, 20.1)
+        book.observe_transit(8.0)
+    assert book.batch_s(TINY) == pytest.approx(20.1, rel=0.01)
+    now_s[0] = HALF_LIFE_S
+    assert book.batch_s(TINY) == pytest.approx(10.1, rel=0.01)
+    assert book.transit_s == pytest.approx(4.0, rel=0.01)
+    now_s[0] = 20 * HALF_LIFE_S
+    assert book.batch_s(TINY) == pytest.approx(0.1, rel=0.01)
 
 
 @given(st.integers(1, 64))
