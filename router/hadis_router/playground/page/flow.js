@@ -26,6 +26,12 @@ const DELIVERED = {
   kept: "Light picture delivered", degraded: "Light picture delivered", pinned: "Picture delivered",
 };
 
+// A lane may name one model twice: then the second picture is a second try, not a heavier one.
+function delivered(path, { light, heavy }) {
+  const told = DELIVERED[path];
+  return told && light && light === heavy ? told.replace("Light", "First").replace("Heavy", "Second") : told;
+}
+
 // `view`: {hadis, lane, thresholds, stage}; stage is idle, routing, again (light done, heavy at
 // work), done or failed. `lane` and `thresholds` are the plan's, shown while nothing is known.
 export function drawFlow(host, view) {
@@ -54,7 +60,8 @@ function sceneOf({ hadis, lane: planned, thresholds: limits, stage }) {
     q: pinned ? null : hadis?.quality_score ?? null, tau: thresholds.quality ?? null,
     light: lane.light ?? "light model",
     heavy: pinned && !pinnedLight ? hadis.model : lane.heavy ?? "heavy model",
-    out: stage === "failed" ? "No picture" : (stage === "done" && DELIVERED[path]) || "Your picture",
+    out: stage === "failed" ? "No picture" : (stage === "done" && delivered(path, lane)) || "Your picture",
+    second: lane.light && lane.light === lane.heavy ? "Second try" : "Heavy",
     known: Boolean(hadis),
   };
   scene.on = (edge) => taken.has(edge);
@@ -112,7 +119,7 @@ function nodes(scene, { left, right }, width) {
     node("judge", left, JUDGE, stateOf(scene, on("light-judge"), false),
       ...gauge(left, JUDGE, "Discriminator", "", "quality", scene.q, scene.tau, "τ")),
     node("heavy", right, HEAVY, stateOf(scene, on("router-heavy", "judge-heavy"), scene.stage === "again"),
-      ...model(right, HEAVY, "Heavy", scene.heavy)),
+      ...model(right, HEAVY, scene.second, scene.heavy)),
     node("out", full, OUT, scene.stage === "done" ? "taken out" : scene.stage === "failed" ? "failed" : "",
       svg("text", { x: width / 2, y: OUT.y + 27, class: "node-out", "text-anchor": "middle" }, scene.out)));
 }

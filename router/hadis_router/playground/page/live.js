@@ -2,7 +2,7 @@
 
 import { createChart } from "./charts.js";
 import { byId, el, renderWhenChanged, setText } from "./dom.js";
-import { count, duration, percent, plural, rate, score, seconds } from "./numbers.js";
+import { count, duration, limitText, percent, plural, rate, score, seconds } from "./numbers.js";
 import { modelColour, models } from "./palette.js";
 import { createPlanLog, planPanel } from "./plan.js";
 import { BIN_S, binned, points, stampsOf, sumOver } from "./series.js";
@@ -112,9 +112,9 @@ function limitsChart(chart, history, markers) {
   const [theta, tau] = series.map(({ points: list }) => list.at(-1)?.value ?? null);
   const top = Math.max(1, ...series.flatMap(({ points: list }) => list.map(({ value }) => value ?? 0)));
   chart.update({
-    headline: `θ ${score(theta)}  τ ${score(tau)}`, label: `Hardness threshold ${score(theta)}, quality threshold ${score(tau)}.`,
+    headline: `θ ${limitText(theta)}, τ ${limitText(tau)}`, label: `Hardness threshold ${limitText(theta)}, quality threshold ${limitText(tau)}.`,
     max: niceTop(top), format: (value) => score(value, 1), lines: series, markers, legend: legendOf(series),
-    read: (at) => series.map(({ name, colour, points: list }) => ({ name, colour, text: score(nearest(list, at)?.value ?? null, 3) })),
+    read: (at) => series.map(({ name, colour, points: list }) => ({ name, colour, text: limitText(nearest(list, at)?.value) })),
   });
 }
 

@@ -20,6 +20,9 @@ export function score(value, digits = 2) {
   return value === null || value === undefined ? "–" : Number(value).toFixed(digits);
 }
 
+// A threshold of null is a stage that is off.
+export const limitText = (value) => (value === null || value === undefined ? "off" : score(value));
+
 // More digits when two numbers would otherwise look equal although one is below the other.
 export function pairOfScores(a, b) {
   for (const digits of [2, 3, 4]) {

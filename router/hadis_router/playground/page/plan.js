@@ -1,7 +1,7 @@
 // The controller's plan: what it chose and why, and when it last changed.
 
 import { byId, el, renderWhenChanged, setText } from "./dom.js";
-import { percent, plural, rate, score, seconds } from "./numbers.js";
+import { limitText, percent, plural, rate, score, seconds } from "./numbers.js";
 import { modelColour } from "./palette.js";
 import { SPAN_S, stampsOf } from "./series.js";
 import { reasons } from "./words.js";
@@ -66,10 +66,10 @@ function lanes(list) {
     list.map((lane) => el("div", { class: "lane" },
       el("div", { class: "lane-bar", "aria-hidden": "true", vars: { "--share": String(lane.share) } },
         el("i", { vars: { "--dot": `linear-gradient(90deg, ${modelColour(lane.light)}, ${modelColour(lane.heavy)})` } })),
-      el("span", {}, el("b", { text: percent(lane.share) }), ` ${lane.light} → ${lane.heavy}`, el("small", { text: `θ ${score(lane.hardness_threshold)}  τ ${score(lane.quality_threshold)}` })))));
+      el("span", {}, el("b", { text: percent(lane.share) }), ` ${lane.light} → ${lane.heavy}`, el("small", { text: `θ ${limitText(lane.hardness_threshold)}, τ ${limitText(lane.quality_threshold)}` })))));
 }
 
-const wording = (plan) => `${plan.light} → ${plan.heavy}, θ ${score(plan.hardness_threshold)}, τ ${score(plan.quality_threshold)}`;
+const wording = (plan) => `${plan.light} → ${plan.heavy}, θ ${limitText(plan.hardness_threshold)}, τ ${limitText(plan.quality_threshold)}`;
 const decision = (plan) => JSON.stringify([plan.light, plan.heavy, plan.hardness_threshold, plan.quality_threshold, plan.workers, plan.batch, plan.lanes]);
 
 // Remembers when the plan changed while this page was open, and reads earlier changes off the history.
@@ -105,7 +105,7 @@ function changesIn(history) {
   for (let index = 1; index < (history?.demand?.length ?? 0); index += 1) {
     const known = series.some((values) => values[index - 1] !== null && values[index - 1] !== undefined);
     if (known && series.some((values) => values[index] !== values[index - 1])) {
-      changes.push({ index, text: `Plan change: θ ${score(theta[index])}, τ ${score(tau[index])}` });
+      changes.push({ index, text: `Plan change: θ ${limitText(theta[index])}, τ ${limitText(tau[index])}` });
     }
   }
   return changes;
