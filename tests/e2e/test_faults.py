@@ -33,7 +33,9 @@ def _ready(status: dict[str, list[dict[str, str]]]) -> int:
 
 
 async def test_a_killed_worker_loses_nothing_and_is_back_in_time(harmed: ScenesFleet) -> None:
-    loaded = asyncio.create_task(load.offer(harmed.url, held_out_prompts(), rate=RATE, duration_s=20))
+    loaded = asyncio.create_task(
+        load.offer(harmed.url, held_out_prompts(), rate=RATE, duration_s=20)
+    )
     await asyncio.sleep(5)
     name, victim = sorted(harmed.workers().items())[0]
     victim.send_signal(signal.SIGKILL)

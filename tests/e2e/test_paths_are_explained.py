@@ -34,9 +34,11 @@ KEYS = {
 }
 
 
-async def draw_all(fleet: ScenesFleet, prompts: list[str]) -> list[dict[str, Any]]:
+async def draw_all(
+    fleet: ScenesFleet, prompts: list[str], *, at_once: int = AT_ONCE
+) -> list[dict[str, Any]]:
     """Ask for one image a prompt, a few at a time; return the provenance of each."""
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(at_once)
     async with openai.AsyncOpenAI(base_url=f"{fleet.url}/v1", api_key="none") as client:
 
         async def one(prompt: str) -> dict[str, Any]:
@@ -93,7 +95,8 @@ async def test_a_quality_threshold_escalates_all_or_none(
 ) -> None:
     fleet.pin("scenes-xs", "scenes-s", hardness=2.0, quality=quality)
     try:
-        told = await draw_all(fleet, held_out_prompts()[:30])
+        # So few at once that there is always time to escalate.
+        told = await draw_all(fleet, held_out_prompts()[:30], at_once=2)
     finally:
         fleet.unpin()
     paths = {entry["path"] for entry in told}
