@@ -25,7 +25,7 @@ from hadis_scenes import (  # noqa: E402
     vocabulary,
 )
 from hadis_scenes.evaluation.outcomes import as_images, rendered  # noqa: E402
-from hadis_scenes.training import edits  # noqa: E402
+from hadis_scenes.training import diffusion, edits, restoring, runs  # noqa: E402
 from hadis_scenes.variants import BY_NAME, DISCRIMINATORS, MODELS, VARIANTS  # noqa: E402
 
 pytestmark = [
@@ -62,19 +62,28 @@ def test_the_tokenizer_reads_words_as_the_training_did():
         assert ids == networks.encode_tokens([text])[0].tolist()
 
 
-def test_the_lightest_variant_draws_most_single_objects(light):
+def test_the_lightest_variant_follows_its_prompts(light):
     asked = of_category("single", 40)
     rows = generating.generate(light, BY_NAME["scenes-xs"], [item.prompt for item in asked], 1)
-    passed = [checking.check(row, item.composition) for row, item in zip(rows, asked, strict=True)]
-    assert np.mean(passed) > 0.5
+    own = [checking.check(row, item.composition) for row, item in zip(rows, asked, strict=True)]
+    others = [*asked[7:], *asked[:7]]
+    other = [checking.check(row, item.composition) for row, item in zip(rows, others, strict=True)]
+    assert np.mean(own) > np.mean(other) + 0.05
 
 
-def test_the_heaviest_variant_draws_most_relations():
-    asked = of_category("relation", 24)
+def test_the_heavy_model_knows_what_is_above_and_left_of_what():
+    asked = of_category("relation", 30)
     heavy = generating.load(MODELS / "heavy")
-    rows = generating.generate(heavy, BY_NAME["scenes-l"], [item.prompt for item in asked], 1)
-    passed = [checking.check(row, item.composition) for row, item in zip(rows, asked, strict=True)]
-    assert np.mean(passed) > 0.5
+    rows = generating.generate(heavy, BY_NAME["scenes-m"], [item.prompt for item in asked], 1)
+    right = wrong = 0
+    for row, item in zip(rows, asked, strict=True):
+        detection = checking.detect(row)
+        found = [checking.members(detection, group) for group in item.composition.groups]
+        ((first, relation, second),) = item.composition.relations
+        right += checking.relation_holds(found[first], relation, found[second])
+        wrong += checking.relation_holds(found[second], relation, found[first])
+    assert right >= 10
+    assert right > 3 * wrong
 
 
 def test_a_picture_does_not_depend_on_its_batch(light):
@@ -108,7 +117,7 @@ def test_matching_prefers_the_right_caption_of_a_drawn_scene(drawn):
     right = judge.score(pictures, [item.prompt for item in asked])
     other = judge.score(pictures, wrong)
     truth = [1] * len(right) + [0] * len(other)
-    assert roc_auc_score(truth, right + other) > 0.9
+    assert roc_auc_score(truth, right + other) > 0.8
     assert all(0 <= score <= 1 for score in right + other)
 
 
@@ -151,3 +160,15 @@ def test_an_empty_canvas_matches_nothing():
     rng = random.Random(0)
     texts = [captions.caption(rng, compositions.random_composition(rng)).text for _ in range(3)]
     assert max(judge.score(canvas, texts)) < 0.5
+
+
+def test_training_can_go_on_from_what_ships(tmp_path):
+    restoring.restore(tmp_path, MODELS.parent)
+    again = runs.averaged(tmp_path, "heavy", networks.Denoiser("heavy"))
+    shipped = generating.load(MODELS / "heavy")
+    for name, weight in again.unet.state_dict().items():
+        assert torch.equal(weight, shipped.unet.state_dict()[name]), name
+    for name, weight in again.text.state_dict().items():
+        assert torch.equal(weight, shipped.text_encoder.state_dict()[name]), name
+    run = runs.Run(tmp_path, "heavy", again.requires_grad_(True), diffusion.HEAVY, "cpu")
+    assert not run.finished

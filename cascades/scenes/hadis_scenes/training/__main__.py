@@ -2,9 +2,9 @@
 
     python -m hadis_scenes.training [--work DIR] [--device D] [--budget-minutes M] [STAGE ...]
 
-Without stages, all of them run in order, each in a process of its own; the heavy denoiser trains
-beside the others, since two processes of one thread do more than one of two. Every stage resumes
-where it was interrupted and is skipped once done. Two CPU cores take about two hours.
+Without stages, all but ``restore`` run in order, each in a process of its own; the heavy denoiser
+trains beside the others, since two processes of one thread do more than one of two. Every stage
+resumes where it was interrupted and is skipped once done. Two CPU cores take about two hours.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from hadis_scenes.training import (
     embedding,
     exporting,
     matching,
+    restoring,
     runs,
     text,
     tuning,
@@ -52,6 +53,7 @@ class Stages:
     def __init__(self, work: Path, device: str, scale: float, package: Path) -> None:
         self.work, self.device, self.scale, self.package = work, device, scale, package
         self.by_name: dict[str, Callable[[], None]] = {
+            "restore": lambda: restoring.restore(work, package),
             "data": lambda: dataset.make(work),
             "prompts": lambda: prompts.make(dataset.wordings(work)),
             "text": lambda: text.train(work, self._scaled(text.RECIPE), device),
@@ -133,7 +135,7 @@ def main() -> None:
     if unknown:
         sys.exit(f"unknown stage {unknown[0]!r}; choose among {', '.join(stages.by_name)}")
     if not arguments.stages:
-        _run_all(arguments, list(stages.by_name))
+        _run_all(arguments, [name for name in stages.by_name if name != "restore"])
         return
     if arguments.device == "cpu":
         torch.set_num_threads(1)

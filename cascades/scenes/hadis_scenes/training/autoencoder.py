@@ -90,8 +90,10 @@ def encode(work: Path, device: str) -> None:
             latents = torch.cat(pool.starmap(_encode_rows, jobs))
     else:
         latents = _encode_rows(*jobs[0])
-    deviation = float(latents[:20_000].float().std())
-    runs.save(work / "checkpoints" / "latent_scale.pt", deviation)
+    scale = work / "checkpoints" / "latent_scale.pt"
+    if not scale.exists():
+        runs.save(scale, float(latents[:20_000].float().std()))
+    deviation = float(torch.load(scale))
     np.save(target, (latents.float() / deviation).half().numpy())
     runs.log_line(
         work,

@@ -31,7 +31,7 @@ def export_models(work: Path, target: Path) -> None:
         pipelines.write(denoiser, autoencoder.trained(work), target / variant)
 
 
-def _write_discriminator(model: nn.Module, kind: str, folder: Path) -> None:
+def _write_discriminator(model: nn.Module, kind: str, folder: Path, tuned: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -39,6 +39,7 @@ def _write_discriminator(model: nn.Module, kind: str, folder: Path) -> None:
         "kind": kind,
         "image_size": 64,
         "parameters": sum(v.numel() for v in weights.values()),
+        "tuned_on_generated_images": tuned,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
@@ -46,9 +47,11 @@ def _write_discriminator(model: nn.Module, kind: str, folder: Path) -> None:
 def export_discriminators(work: Path, target: Path) -> None:
     """Write both kinds, each with its configuration."""
     if _exists(work, "matching"):
-        _write_discriminator(matching.tuned(work), "matching", target / "matching")
+        tuned = _exists(work, "matching-tuned")
+        _write_discriminator(matching.tuned(work), "matching", target / "matching", tuned)
     if _exists(work, "embedding"):
-        _write_discriminator(embedding.trained(work), "real-fake", target / "real-fake")
+        tuned = _exists(work, "real-fake")
+        _write_discriminator(embedding.trained(work), "real-fake", target / "real-fake", tuned)
 
 
 def export(work: Path, package: Path) -> None:

@@ -32,7 +32,7 @@ RECIPE: Final = runs.Recipe(
     seed=2,
 )
 TUNING: Final = runs.Recipe(
-    budget_s=320,
+    budget_s=260,
     batch=48,
     rate=6e-4,
     warmup_steps=50,

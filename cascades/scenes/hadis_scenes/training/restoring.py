@@ -1,0 +1,73 @@
+"""Write checkpoints from the shipped weights, for runs that go on without their old work folder.
+
+Optimizer states are not shipped: a restored run starts a fresh cosine from the shipped weights. The
+tiny CLIP ships without its text half and is trained anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from hadis_scenes import discriminators, networks
+from hadis_scenes.training import (
+    autoencoder,
+    diffusion,
+    distillation,
+    matching,
+    runs,
+    text,
+)
+
+_SPENT_S = 1e9
+
+
+def _load(module: nn.Module, path: Path) -> None:
+    weights = {key: value.float() for key, value in load_file(path).items()}
+    _, unexpected = module.load_state_dict(weights, strict=False)  # tied weights ship once
+    if unexpected:
+        raise ValueError(f"{path}: unexpected weights {unexpected}")
+
+
+def _checkpoint(
+    work: Path, name: str, model: nn.Module, recipe: runs.Recipe, *, finished: bool
+) -> None:
+    if (work / "checkpoints" / f"{name}.pt").exists():
+        return
+    run = runs.Run(work, name, model, recipe, "cpu")
+    run.elapsed_s = _SPENT_S if finished else 0.0
+    run.save()
+
+
+def _denoiser(folder: Path, variant: str) -> networks.Denoiser:
+    model = networks.Denoiser(variant)
+    _load(model.unet, folder / variant / "unet" / "diffusion_pytorch_model.safetensors")
+    _load(model.text, folder / variant / "text_encoder" / "model.safetensors")
+    model.text.requires_grad_(False)
+    return model
+
+
+def restore(work: Path, package: Path) -> None:
+    """Write a checkpoint of every shipped network that the work folder has none of."""
+    models = package / "models"
+    vae = networks.autoencoder()
+    _load(vae, models / "heavy" / "vae" / "diffusion_pytorch_model.safetensors")
+    _checkpoint(work, "autoencoder", vae, autoencoder.RECIPE, finished=True)
+    _checkpoint(work, "decoder", vae.decoder, autoencoder.REFINING, finished=True)
+    scale = work / "checkpoints" / "latent_scale.pt"
+    if not scale.exists():
+        config = networks.autoencoder().load_config(models / "heavy" / "vae")
+        runs.save(scale, 1 / float(config["scaling_factor"]))
+    heavy = _denoiser(models, "heavy")
+    labelled = text.LabelledText()
+    labelled.encoder.load_state_dict(heavy.text.state_dict())
+    _checkpoint(work, "text", labelled, text.RECIPE, finished=True)
+    _checkpoint(work, "heavy", heavy, diffusion.HEAVY, finished=False)
+    _checkpoint(work, "light", _denoiser(models, "light"), diffusion.LIGHT, finished=True)
+    light = _denoiser(models, "light")
+    _checkpoint(work, "light-distilled", light, distillation.RECIPE, finished=False)
+    trainee = matching.Trainee(discriminators.Matcher())
+    _load(trainee.matcher, package / "discriminators" / "matching" / "model.safetensors")
+    _checkpoint(work, "matching", trainee, matching.RECIPE, finished=True)
