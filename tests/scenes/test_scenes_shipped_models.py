@@ -170,5 +170,6 @@ def test_training_can_go_on_from_what_ships(tmp_path):
         assert torch.equal(weight, shipped.unet.state_dict()[name]), name
     for name, weight in again.text.state_dict().items():
         assert torch.equal(weight, shipped.text_encoder.state_dict()[name]), name
-    run = runs.Run(tmp_path, "heavy", again.requires_grad_(True), diffusion.HEAVY, "cpu")
+    again.unet.requires_grad_(True)
+    run = runs.Run(tmp_path, "heavy", again, diffusion.HEAVY, "cpu")
     assert not run.finished
