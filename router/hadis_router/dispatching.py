@@ -142,7 +142,7 @@ class Dispatcher:
     ) -> Worker | None:
         if not workers:
             return None
-        finishes = [self._view.finish_s(worker, model, now_s) for worker in workers]
+        finishes = self._view.finishes_s(workers, model, now_s)
         first, second = self._draws.random(), self._draws.random()
         return workers[picking.pick_in_time(finishes, first, second, latest_s)]
 

@@ -122,10 +122,18 @@ class FleetView:
 
     def finish_s(self, worker: Worker, model: ModelName, now_s: float) -> float:
         """Return when an image sent now would be done."""
+        return self.finishes_s([worker], model, now_s)[0]
+
+    def finishes_s(self, workers: list[Worker], model: ModelName, now_s: float) -> list[float]:
+        """Return when each worker would be done with an image sent now; idle ones are equal."""
+        needed_s = self.book.batch_s(model) + self.book.transit_s
+        return [self._start_s(worker, now_s) + needed_s for worker in workers]
+
+    def _start_s(self, worker: Worker, now_s: float) -> float:
         start_s = picking.start_s(worker.clock_s, now_s)
         if worker.clock_s < now_s and worker.in_flight:
             start_s += 0.5 * self.longest_batch_s(worker)  # overdue: it is busier than expected
-        return start_s + self.book.batch_s(model) + self.book.transit_s
+        return start_s
 
     def expected_finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when the earliest worker would be done with `images`; None without a worker."""
@@ -134,7 +142,7 @@ class FleetView:
         pool = [*pools.assigned, *idle] if pools.assigned else pools.others
         if not pool:
             return None
-        finish_s = min(self.finish_s(worker, model, now_s) for worker in pool)
+        finish_s = min(self.finishes_s(pool, model, now_s))
         return finish_s + (images - 1) * self._shared_s(model) / len(pool)
 
     def note_sent(self, worker: Worker, model: ModelName, now_s: float) -> None:

@@ -217,3 +217,11 @@ def test_a_replaced_worker_is_a_new_one(fleet):
     assert worker_states(fleet)["w0"] == "ready"
     fleet.told()
     assert fleet.light.counts["completed"] == 1
+
+
+def test_idle_workers_share_the_images(fleet):
+    fleet.router.route([(fleet.light, TINY), (fleet.heavy, TINY)], LIGHT_ONLY)
+    for seed in range(24):
+        fleet.told(seed=seed)
+    assert fleet.light.counts["received"] >= 3
+    assert fleet.heavy.counts["received"] >= 3
