@@ -70,7 +70,8 @@ function entryOf(hadis) {
 function judgementOf(hadis) {
   const value = hadis.quality_score;
   const tau = hadis.thresholds?.quality;
-  const again = hadis.heavy_quality_score === null || hadis.heavy_quality_score === undefined ? null : score(hadis.heavy_quality_score);
+  const again = hadis.heavy_quality_score === null || hadis.heavy_quality_score === undefined ? null
+    : hadis.path === "kept" ? pairOfScores(hadis.heavy_quality_score, value)[0] : score(hadis.heavy_quality_score);
   if (value === null || value === undefined) {
     const unjudged = hadis.route === "planned" && (tau ?? null) === null;
     return { accepted: unjudged ? ", and no picture is judged in this plan" : "", rejected: "", again };
