@@ -98,6 +98,7 @@ class RouterUnderTest:
         self.control = f"http://127.0.0.1:{ports.port_of(self._control)}"
         self.version = 0
         self._client: openai.OpenAI | None = None
+        self._clients: list[openai.OpenAI] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
@@ -119,8 +120,8 @@ class RouterUnderTest:
             )
 
     def stop(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        for client in self._clients:
+            client.close()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
@@ -130,7 +131,9 @@ class RouterUnderTest:
             self._client = self._client or self.client(max_retries=0)
             return self._client
         defaults = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0}
-        return openai.OpenAI(**{**defaults, **options})
+        client = openai.OpenAI(**{**defaults, **options})
+        self._clients.append(client)
+        return client
 
     def async_client(self, **options: Any) -> openai.AsyncOpenAI:
         defaults = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0}
