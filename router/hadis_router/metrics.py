@@ -21,6 +21,10 @@ FINE_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 
 UNIT_BUCKETS = tuple(step / 20 for step in range(1, 21))
 
 
+def _fine_histogram(name: str, text: str, registry: CollectorRegistry) -> Histogram:
+    return Histogram(name, text, ["cascade"], buckets=FINE_BUCKETS, registry=registry)
+
+
 class RouterMetrics:
     """The books of one router."""
 
@@ -53,12 +57,8 @@ class RouterMetrics:
             buckets=UNIT_BUCKETS,
             registry=registry,
         )
-        self._hardness_seconds = Histogram(
-            "hadis_hardness_seconds",
-            "Time to score a prompt",
-            one,
-            buckets=FINE_BUCKETS,
-            registry=registry,
+        self._hardness_seconds = _fine_histogram(
+            "hadis_hardness_seconds", "Time to score a prompt", registry
         )
         self._quality = Histogram(
             "hadis_quality_score",
@@ -79,18 +79,20 @@ class RouterMetrics:
             ["cascade", "reason"],
             registry=registry,
         )
-        self._overhead = Histogram(
+        self._overhead = _fine_histogram(
             "hadis_router_overhead_seconds",
             "A request's time outside worker calls and hardness scoring",
-            one,
-            buckets=FINE_BUCKETS,
-            registry=registry,
+            registry,
         )
-        for outcome in Outcome:  # a rate over a series that appears late misses its first step
-            self._requests.labels(cascade, outcome)
+        self._show_zeros()
+
+    def _show_zeros(self) -> None:
+        """Create every series now: a rate over one that appears late misses its first step."""
+        for outcome in Outcome:
+            self._requests.labels(self._cascade, outcome)
         for reason in ("late", "dropped"):
-            self._violations.labels(cascade, reason)
-        self._escalations.labels(cascade)
+            self._violations.labels(self._cascade, reason)
+        self._escalations.labels(self._cascade)
 
     def note_arrived(self, images: int, now_s: float, *, is_retry: bool) -> None:
         """Count images asked for; a client's automatic retry is no new demand."""

@@ -70,16 +70,15 @@ def command(
     processes = workers or max(min(cascade.workers, os.cpu_count() or 1), 1)
 
     kept = out / "latencies.json"
-    if resume and kept.exists():
-        measured = latency_files.read(kept)
-    else:
+    if not (resume and kept.exists()):
         measured = _latencies(console, cascade, processes, device, _batch_sizes(batches))
         latency_files.write(measured, kept)
-    given = outcomes
-    if outcomes is not None:
-        lines = _measured(lines, outcomes, prompts)
+    measured = latency_files.read(kept)
+    metric = _metric(outcomes, checker)
     if outcomes is None:
         outcomes = _images(console, cascade, lines, out, seeds, processes, device, checker, resume)
+    else:
+        lines = _measured(lines, outcomes, prompts)
     with _progress(console) as bar:
         task = bar.add_task("reading prompts", total=len(lines))
         read_features = assembling.features_of(
@@ -95,7 +94,7 @@ def command(
             values,
             read_features,
             measured,
-            metric=_metric(given, checker),
+            metric=metric,
             tune=not keep_weights,
             overhead_s=overhead,
             on_row=lambda _: bar.advance(sweep),
