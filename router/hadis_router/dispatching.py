@@ -251,11 +251,12 @@ class _Run:
             until_s = self._latest_s
             if not self._twinned and len(self._open) == 1:
                 stall_s = self._dispatcher.stall_s(self._open[0], self._call, self._latest_s)
-                if now_s >= stall_s:
+                # A call that ended while its worker was probed is read below, not suspected again.
+                if now_s >= stall_s and not self._open[0].task.done():
                     await self._suspect()
                     continue
                 until_s = min(until_s, stall_s)
-            reply = await self._wait(until_s - now_s)
+            reply = await self._wait(max(0.0, until_s - now_s))
             if reply is not None:
                 return reply
         raise self._error

@@ -118,6 +118,16 @@ def test_a_silent_call_gets_a_twin_and_is_given_up_when_the_twin_wins(fleet, eve
     eventually(lambda: fleet.light.counts["aborted"] == 1)
 
 
+def test_a_worker_that_dies_while_it_is_probed_for_its_silence_costs_a_retry_and_no_more(fleet):
+    fleet.use_cascade(slo_s=60.0)
+    fleet.light.renew(faults=["hang", "hang"], dies_when_probed=True)
+    fleet.route(LIGHT_ONLY)
+    told = fleet.generate(n=2, seed=4).data
+    assert [image.hadis["path"] for image in told] == ["light", "light"]
+    assert fleet.heavy.counts["completed"] == 2
+    assert told[0].hadis["total_s"] < 30
+
+
 def test_a_connection_that_cannot_be_made_costs_no_time(fleet):
     fleet.light.worker.name, name = "w0", fleet.light.worker.name
     address, fleet.light.address = fleet.light.address, "127.0.0.1:9"

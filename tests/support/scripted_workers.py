@@ -48,6 +48,7 @@ class Script:
     broken: dict[str, str] = field(default_factory=dict)
     truncated: bool = False
     healthy: bool = True
+    dies_when_probed: bool = False
 
 
 @dataclass
@@ -71,6 +72,7 @@ class ScriptedWorker:
         self.busy_until_s = 0.0
         self.counts: Counter[str] = Counter()
         self.bodies: list[GenerateBody] = []
+        self.dying = asyncio.Event()
         self._wake = asyncio.Event()
 
     def app(self) -> Starlette:
@@ -93,6 +95,10 @@ class ScriptedWorker:
                     await self.task
 
         async def healthz(_request: Request) -> Response:
+            if self.script.dies_when_probed:
+                self.dying.set()
+                await asyncio.sleep(0.1)  # the cut connections are noticed before this answer
+                return Response("dying\n", 503)
             return Response("ok\n", 200 if self.script.healthy else 503)
 
         return Starlette(
@@ -126,7 +132,8 @@ class ScriptedWorker:
         if fault is None and self.script.faults:
             fault = self.script.faults.pop(0)
         if fault == "hang":
-            await asyncio.Event().wait()
+            await self.dying.wait()
+            return CutOff()
         if fault == "die":
             return CutOff()
         if fault == "error":
@@ -294,6 +301,7 @@ class RunningWorker:
         self.script = Script(**script)
         self.worker.script = self.script
         self.worker.uid = uuid.uuid4().hex
+        self.worker.dying.clear()
         self.worker.counts.clear()
         self.worker.bodies.clear()
 
@@ -308,6 +316,7 @@ class RunningWorker:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self.worker._wake = asyncio.Event()
+        self.worker.dying = asyncio.Event()
         app = self.worker.app()
         self._started.set()
         await servers.serve(
