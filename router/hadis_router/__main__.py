@@ -1,12 +1,14 @@
 """`python -m hadis_router`: one router process.
 
-Ports are bound before anything slow starts; SIGTERM lets open requests finish.
+Ports are bound before anything slow starts. On SIGTERM or Ctrl-C new requests are refused and open
+ones finished, each until its deadline at the latest; a second signal gives them up at once.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from pathlib import Path
 from hadis.errors import HadisError, InvalidInput
 from hadis.wire import manifests
 from hadis.wire.manifests import Manifests
+from hadis_router import draining
 from hadis_router.app import create_app
 from hadis_router.control import create_control_app
 from hadis_router.service import Router
@@ -26,6 +29,9 @@ from hadis_serving.servers import Listener
 SWITCH_INTERVAL_S = 0.0005
 """Python's 5 ms between two threads would be a third of a request's budget in the router each time
 that the event loop wakes while a prompt is being scored."""
+
+LAST_ANSWERS_S = 1.0
+"""Requests have ended by then; only their answers may still be on the way to slow clients."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,9 +65,9 @@ def read_cascade_file(file: Path) -> Manifests:
 
 
 async def serve(
-    options: argparse.Namespace, read: Manifests, api_keys: ApiKeys, stop: asyncio.Event
+    options: argparse.Namespace, read: Manifests, api_keys: ApiKeys, signals: "Signals"
 ) -> None:
-    """Bind, say where, and serve until `stop` is set."""
+    """Bind, say where, and serve until a signal asks to stop and open requests have ended."""
     public = ports.bind(options.host, options.port)
     control = ports.bind(options.control_host, options.control_port)
     metrics = None
@@ -72,6 +78,7 @@ async def serve(
         name=options.name,
         uid=options.uid or uuid.uuid4().hex,
         load_url=options.load_url,
+        drain_s=options.drain_seconds,
         public_probes=metrics is None,
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -86,12 +93,12 @@ async def serve(
             )
             listeners.append(Listener(app, metrics, "metrics"))
         _tell_listening(settings, listeners)
-        stopping = asyncio.create_task(_drain(router, stop))
+        stop = asyncio.Event()
+        leaving = asyncio.create_task(_leave(router, signals, stop))
         try:
-            grace_s = max(settings.timings.drain_s, read.cascade.slo_s + 1.0)
-            await servers.serve(listeners, stop, grace_s=grace_s)
+            await servers.serve(listeners, stop, grace_s=LAST_ANSWERS_S)
         finally:
-            stopping.cancel()
+            leaving.cancel()
 
 
 async def _run(options: argparse.Namespace) -> int:
@@ -99,15 +106,36 @@ async def _run(options: argparse.Namespace) -> int:
     file = None if options.api_keys_file is None else Path(options.api_keys_file)
     api_keys = keys.read_keys(file, os.environ.get(keys.KEYS_VARIABLE))
     keys.require_safe_binding(options.host, api_keys, insecure=options.insecure)
-    stop = asyncio.Event()
-    servers.stop_on_signals(stop)
-    await serve(options, read, api_keys, stop)
+    await serve(options, read, api_keys, Signals())
     return 0
 
 
-async def _drain(router: Router, stop: asyncio.Event) -> None:
-    await stop.wait()
+class Signals:
+    """SIGTERM and SIGINT: the first asks to leave, a second to hurry."""
+
+    def __init__(self) -> None:
+        self.leave = asyncio.Event()
+        self.hurry = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._met)
+
+    def _met(self) -> None:
+        if self.leave.is_set():
+            self.hurry.set()
+        self.leave.set()
+
+
+async def _leave(router: Router, signals: Signals, stop: asyncio.Event) -> None:
+    """Refuse what is new, finish what is inside, then stop listening."""
+    await signals.leave.wait()
     router.draining = True
+    try:
+        await draining.drain(
+            router.requests, signals.hurry, clock=router.clock, most_s=router.settings.drain_s
+        )
+    finally:
+        stop.set()
 
 
 def _tell_listening(settings: Settings, listeners: list[Listener]) -> None:
@@ -142,10 +170,23 @@ def _parser() -> argparse.ArgumentParser:
         "--insecure", action="store_true", help="serve other machines without API keys"
     )
     parser.add_argument("--load-url", help="the playground's load generator")
+    parser.add_argument(
+        "--drain-seconds",
+        type=_seconds,
+        metavar="S",
+        help="how long open requests may take after SIGTERM; default: until their deadlines",
+    )
     parser.add_argument("--name", default="router", help="this router's name in logs and status")
     parser.add_argument("--uid", help="this process's identity; default: drawn")
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
 
 
 if __name__ == "__main__":

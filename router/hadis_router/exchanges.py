@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hadis_router import openai_errors
 from hadis_router.openai_errors import ApiError
 from hadis_router.service import Router
+from hadis_router.settings import Timings
 from hadis_serving import ports
 from hadis_serving.keys import ApiKeys
 
@@ -75,7 +77,11 @@ class StandardHeads:
         exchange = Exchange(f"req_{uuid.uuid4().hex}", self._router.clock(), Headers(scope=scope))
         scope.setdefault("state", {})["exchange"] = exchange
 
+        started = False
+
         async def send_with_heads(message: Message) -> None:
+            nonlocal started
+            started = True
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *self._heads(exchange)]
             await send(message)
@@ -88,7 +94,15 @@ class StandardHeads:
             )
             await send_error(send_with_heads, error, exchange.request_id)
             return
-        await self._app(scope, receive, send_with_heads)
+        try:
+            await self._app(scope, receive, send_with_heads)
+        except asyncio.CancelledError:
+            # Only the server does that, at the end of the grace that it gives when it stops.
+            if started:
+                log.warning("%s took its answer too slowly; it is cut", exchange.request_id)
+            else:
+                error = openai_errors.leaving(None)
+                await send_error(send_with_heads, error, exchange.request_id)
 
     def _heads(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         spent_ms = (self._router.clock() - exchange.arrived_s) * 1e3
@@ -118,12 +132,20 @@ def is_local(scope: Scope) -> bool:
     return client is not None and ports.is_loopback(client[0])
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """Return the body; ApiError 413 above `limit` bytes, ClientGone when it never came whole.
+async def read_body(receive: Receive, headers: Headers, timings: Timings) -> bytes:
+    """Return the body; ApiError when it is too large or too slow, ClientGone when it was cut.
 
     A body somewhat too large is read to its end and dropped: a client that is still sending when
     the connection closes never sees why.
     """
+    try:
+        async with asyncio.timeout(timings.body_s):
+            return await _whole_body(receive, headers, timings.max_body_bytes)
+    except TimeoutError as error:
+        raise ApiError(408, f"The body did not come within {timings.body_s:g} s") from error
+
+
+async def _whole_body(receive: Receive, headers: Headers, limit: int) -> bytes:
     too_large = ApiError(413, f"The body is larger than the limit of {limit} bytes")
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > MAX_DROPPED_BYTES:

@@ -65,11 +65,24 @@ class Generation:
         self._margin_s = admitting.delivery_margin_s(request.slo_s)
         self._latest_s = self._life.deadline_s - self._margin_s
         self._told = "open"
+        self._task: asyncio.Task[object] | None = None
+        self._given_up = False
 
     @property
     def outcomes_told(self) -> str:
         """The outcomes for the log, once the request has ended."""
         return self._told
+
+    @property
+    def latest_s(self) -> float:
+        """When the request ends by itself at the latest."""
+        return self._latest_s
+
+    def give_up(self) -> None:
+        """End the request now: its client is told that the router is leaving."""
+        if self._task is not None and not self._life.is_over:
+            self._given_up = True
+            self._task.cancel()
 
     async def run(self, on_admitted: OnAdmitted, on_partial: OnPartial) -> Delivered:
         """Return the pictures; raises ApiError, having counted how the request ended."""
@@ -77,9 +90,14 @@ class Generation:
         self._router.metrics.note_arrived(
             self._request.images, self._life.arrived_s, is_retry=self._is_retry
         )
+        self._task = asyncio.current_task()
+        self._router.requests.enter(self)
         try:
             delivered = await self._make(on_admitted, on_partial)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if self._given_up:
+                self._settle(self._life.fail(Outcome.FAILED, clock()))
+                raise openai_errors.leaving(Outcome.FAILED) from error
             self._settle(self._life.fail(Outcome.CANCELLED, clock()))
             raise
         except HadisError as error:
@@ -92,6 +110,8 @@ class Generation:
             raise ApiError(
                 500, "The router met a fault; its log tells more", outcome=Outcome.FAILED
             ) from error
+        finally:
+            self._router.requests.leave(self)
         self._settle(self._life.deliver(clock()))
         return delivered
 

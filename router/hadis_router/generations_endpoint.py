@@ -51,9 +51,7 @@ class GenerationsEndpoint:
         stopwatch = Stopwatch(router.clock)
         try:
             with stopwatch.waiting():
-                body = await read_body(
-                    receive, exchange.headers, router.settings.timings.max_body_bytes
-                )
+                body = await read_body(receive, exchange.headers, router.settings.timings)
             request = image_requests.read_request(
                 image_requests.read_json(body),
                 router.cascade,

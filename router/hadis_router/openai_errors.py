@@ -26,6 +26,7 @@ _KINDS = {
     403: ("invalid_request_error", "forbidden"),
     404: ("invalid_request_error", "not_found"),
     405: ("invalid_request_error", "method_not_allowed"),
+    408: ("invalid_request_error", "request_timeout"),
     413: ("invalid_request_error", "request_too_large"),
     429: ("rate_limit_error", "rate_limit_exceeded"),
     500: ("server_error", "internal_error"),
@@ -92,6 +93,16 @@ def rejected(error: RetryLater) -> ApiError:
     )
 
 
+def leaving(outcome: Outcome | None) -> ApiError:
+    """Return the answer to a request that the router has to leave unfinished."""
+    return ApiError(
+        503,
+        "the router had to stop before the image was there",
+        outcome=outcome,
+        headers={"retry-after": "1"},
+    )
+
+
 def failure_of(error: HadisError) -> ApiError:
     """Return the answer to a request that ended in `error`."""
     match error:
@@ -105,6 +116,6 @@ def failure_of(error: HadisError) -> ApiError:
         case WorkerLost():
             return ApiError(503, str(error), outcome=Outcome.FAILED, headers={"retry-after": "1"})
         case InvalidInput():
-            return ApiError(400, str(error), param=error.field)
+            return ApiError(400, str(error), param=error.field, outcome=Outcome.FAILED)
         case _:
             return ApiError(503, str(error), outcome=Outcome.FAILED, headers={"retry-after": "5"})

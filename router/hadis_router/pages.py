@@ -16,6 +16,7 @@ from hadis_router import playground
 from hadis_router.exchanges import JSON, is_local, read_body
 from hadis_router.openai_errors import ApiError
 from hadis_router.service import Router
+from hadis_router.settings import Timings
 from hadis_serving import ports
 
 KINDS = {
@@ -34,7 +35,7 @@ HEADS = {
     "x-frame-options": "DENY",
 }
 RELAY_S = 5.0
-MAX_LOAD_BYTES = 4096
+LOAD_BODY = Timings(max_body_bytes=4096, body_s=RELAY_S)
 EXAMPLES = "examples.json"
 
 
@@ -93,7 +94,7 @@ def _load(router: Router):  # type: ignore[no-untyped-def]
         _require_own_page(request)
         content: bytes | None = None
         if request.method == "PUT":
-            content = await read_body(request.receive, request.headers, MAX_LOAD_BYTES)
+            content = await read_body(request.receive, request.headers, LOAD_BODY)
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=RELAY_S)) as session,

@@ -21,6 +21,7 @@ from hadis.wire.assignments import RoutingTableBody
 from hadis_router.admission import Admission
 from hadis_router.cascade_runs import CascadeRunner
 from hadis_router.dispatching import Dispatcher
+from hadis_router.draining import OpenRequests
 from hadis_router.fleet_view import FleetView
 from hadis_router.hardness_thread import HardnessThread
 from hadis_router.histories import History, Moment
@@ -62,11 +63,12 @@ class Router:
             stall_grace_s=timings.stall_grace_s,
         )
         self.runner = CascadeRunner(self.dispatcher, self.admission, self.metrics, clock=self.clock)
+        self.requests = OpenRequests()
         self.draining = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        await self.client.__aenter__()
+        self.client.open()
         self._tasks = [
             asyncio.create_task(self._load_hardness(), name="load hardness"),
             asyncio.create_task(self._probe_avoided(), name="probe workers"),
@@ -85,7 +87,7 @@ class Router:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.hardness.close()
-        await self.client.__aexit__(kind, error, trace)
+        await self.client.close()
 
     def not_ready(self) -> str | None:
         """Return why requests would not be served, None when they would."""

@@ -16,6 +16,8 @@ class Settings:
     """This process's identity in `/status`."""
     load_url: str | None = None
     """Where the load generator of the local fleet listens; None answers 404 to the slider."""
+    drain_s: float | None = None
+    """How long open requests may take to finish after SIGTERM; None: until their deadlines."""
     public_probes: bool = True
     """Whether the public port serves `/metrics` and the probes, as it does on one machine."""
     timings: "Timings" = field(default_factory=lambda: Timings())
@@ -33,7 +35,7 @@ class Timings:
     """Added to a worker's batch time before its silence counts as a stall."""
     not_resident_s: float = 2.0
     """How long a worker's word that it lacks a model is believed; it may be loading it."""
-    drain_s: float = 10.0
-    """How long open requests may take to finish after SIGTERM; a longer deadline is waited for."""
+    body_s: float = 30.0
+    """How long a client may take to send a body; one that never does would stay for ever."""
     max_body_bytes: int = 1024 * 1024
     """Two longest prompts, every character escaped; larger bodies are refused."""

@@ -7,8 +7,6 @@ connection, which is how the worker learns that nobody waits any more.
 
 import asyncio
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 from pydantic import ValidationError
@@ -48,27 +46,23 @@ class Answer:
 
 
 class WorkerClient:
-    """Calls workers; open it as an async context manager."""
+    """Calls workers. Open it in the event loop that it is used in, and close it there."""
 
     def __init__(self, *, connect_s: float) -> None:
         self._connect_s = connect_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
+    def open(self) -> None:
+        """Make the pool of connections."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """Close every connection."""
         if self._session is not None:
             await self._session.close()
 

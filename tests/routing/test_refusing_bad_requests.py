@@ -1,10 +1,12 @@
 """Bad input of every kind: one clear error in OpenAI's shape that names the field and the fix."""
 
 import json
+import socket
 
 import openai
 import pytest
 
+from hadis_router.settings import Timings
 from support.router_fixtures import RouterUnderTest, a_cascade, call
 
 GOOD = {"prompt": "a red circle"}
@@ -132,6 +134,20 @@ def test_an_unknown_place_and_a_wrong_method_answer_in_the_same_shape(fleet):
 def test_a_body_beyond_the_limit_is_refused(fleet):
     status, told, _ = post(fleet, b'{"prompt": "' + b"x" * 2_000_000 + b'"}')
     assert (status, told["error"]["code"]) == (413, "request_too_large")
+
+
+def test_a_body_that_never_comes_whole_is_not_waited_for(tmp_path):
+    router = RouterUnderTest(folder=tmp_path, timings=Timings(body_s=0.2))
+    try:
+        host, port = router.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as half:
+            half.sendall(
+                b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"
+            )
+            with half.makefile("rb") as answer:
+                assert answer.readline().startswith(b"HTTP/1.1 408")
+    finally:
+        router.stop()
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "0", "nan", "inf"])

@@ -36,54 +36,139 @@ def start(file, *options, **environment):
     )
 
 
-def test_a_process_serves_and_finishes_what_it_holds_when_told_to_stop(cascade_file):
-    worker = RunningWorker("w0")
-    worker.renew(latency_s={"tiny": 1.0, "big": 1.0})
-    process = start(cascade_file, "--port", "0", "--control-port", "0", "--metrics-port", "0")
-    try:
-        told = json.loads(process.stdout.readline())
-        assert set(told) == {"event", "port", "control_port", "metrics_port", "uid"}
-        url = f"http://127.0.0.1:{told['port']}"
-        probes = f"http://127.0.0.1:{told['metrics_port']}"
-        assert call("GET", f"{url}/metrics")[0] == 404  # on its own port
-        assert "hadis_requests_total" in call("GET", f"{probes}/metrics")[1]
+class Served:
+    """A router process that serves one scripted worker, and the clients that wait for it."""
+
+    def __init__(self, file, *options):
+        self.worker = RunningWorker("w0")
+        self.process = start(
+            file, "--port", "0", "--control-port", "0", "--metrics-port", "0", *options
+        )
+        self.told = json.loads(self.process.stdout.readline())
+        self.url = f"http://127.0.0.1:{self.told['port']}"
+        self.probes = f"http://127.0.0.1:{self.told['metrics_port']}"
+        self.answers = []
+        self.asking = []
+
+    def until_ready(self):
         body = RoutingTableBody.model_validate(
             {
                 "version": 1,
                 "lanes": [{"share": 1, "light": "tiny", "heavy": "big",
                            "hardness_threshold": None, "quality_threshold": None}],
-                "workers": [{"name": "w0", "address": worker.address,
-                             "uid": worker.worker.uid, "model": TINY}],
+                "workers": [{"name": "w0", "address": self.worker.address,
+                             "uid": self.worker.worker.uid, "model": TINY}],
             }
         )  # fmt: skip
-        control = f"http://127.0.0.1:{told['control_port']}"
+        control = f"http://127.0.0.1:{self.told['control_port']}"
         call("PUT", f"{control}/routing", body.model_dump_json().encode())
+        self.until(lambda: call("GET", f"{self.probes}/readyz")[0] == 200)
+
+    def until(self, condition):
         until_s = time.monotonic() + 120
-        while call("GET", f"{probes}/readyz")[0] != 200:
+        while not condition():
             assert time.monotonic() < until_s
             time.sleep(0.05)
-        answers = []
-        asking = threading.Thread(
-            target=lambda: answers.append(
-                call("POST", f"{url}/v1/images/generations", b'{"prompt": "a circle"}')
-            )
-        )
+
+    def generate(self):
+        return call("POST", f"{self.url}/v1/images/generations", b'{"prompt": "a circle"}')
+
+    def ask(self):
+        """Ask for an image in a thread, and return once its worker has the request."""
+        asking = threading.Thread(target=lambda: self.answers.append(self.generate()))
         asking.start()
-        while not worker.counts["received"]:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        asking.join(120)
-        assert answers[0][0] == 200
-        assert process.wait(120) == 0
-        log = process.stderr.read()
-        assert "served_light" in log
-        assert "Traceback" not in log
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
-        worker.stop()
+        self.asking.append(asking)
+        self.until(lambda: self.worker.counts["received"] == len(self.asking))
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def ended(self):
+        """Wait for the end; return the answers and the log."""
+        for asking in self.asking:
+            asking.join(120)
+        assert self.process.wait(120) == 0
+        return self.answers, self.process.stderr.read()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.worker.stop()
+
+
+@pytest.fixture
+def serve():
+    served = []
+
+    def begin(*arguments):
+        served.append(Served(*arguments))
+        return served[-1]
+
+    yield begin
+    for each in served:
+        each.stop()
+
+
+def test_a_process_serves_and_finishes_what_it_holds_when_told_to_stop(serve, cascade_file):
+    served = serve(cascade_file)
+    served.worker.renew(latency_s={"tiny": 1.0, "big": 1.0})
+    assert set(served.told) == {"event", "port", "control_port", "metrics_port", "uid"}
+    assert call("GET", f"{served.url}/metrics")[0] == 404  # on its own port
+    assert "hadis_requests_total" in call("GET", f"{served.probes}/metrics")[1]
+    served.until_ready()
+    served.ask()
+    served.terminate()
+    [(status, _, _)], log = served.ended()
+    assert status == 200
+    assert "served_light" in log
+    assert "1 requests inside" in log
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def patient_file(tmp_path):
+    """A cascade whose requests may take an hour."""
+    file = tmp_path / "patient.yaml"
+    file.write_text(manifests.dump_manifests(a_cascade(slo_s=3600.0), a_profile()))
+    return file
+
+
+def test_a_drain_ends_at_its_limit_with_an_answer_to_everyone_inside(serve, patient_file):
+    served = serve(patient_file, "--drain-seconds", "0.5")
+    served.worker.renew(broken={"tiny": "hang"})
+    served.until_ready()
+    served.ask()
+    half = socket.create_connection(("127.0.0.1", served.told["port"]))
+    half.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{")
+    served.terminate()
+    [(status, told, heads)], log = served.ended()
+    assert (status, told["error"]["hadis"]["outcome"]) == (503, "failed")
+    assert int(heads["retry-after"]) == 1
+    with half, half.makefile("rb") as answer:
+        assert answer.readline().startswith(b"HTTP/1.1 503")
+        assert b'"outcome": null' in answer.read()
+    assert "1 requests are given up" in log
+    assert "Traceback" not in log
+
+
+def test_a_draining_router_refuses_what_is_new_and_a_second_signal_ends_it(serve, patient_file):
+    served = serve(patient_file)
+    served.worker.renew(broken={"tiny": "hang"})
+    served.until_ready()
+    served.ask()
+    served.terminate()
+    served.until(lambda: call("GET", f"{served.probes}/readyz")[1] == "draining\n")
+    status, told, heads = served.generate()
+    assert (status, told["error"]["hadis"]["outcome"]) == (503, "rejected")
+    assert "shutting down" in told["error"]["message"]
+    assert 1 <= int(heads["retry-after"]) <= 60
+    assert served.process.poll() is None
+    served.terminate()
+    [(status, told, _)], log = served.ended()
+    assert (status, told["error"]["hadis"]["outcome"]) == (503, "failed")
+    assert "Traceback" not in log
 
 
 @pytest.fixture

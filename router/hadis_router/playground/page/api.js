@@ -1,6 +1,9 @@
 // The router's HTTP API: requests with the key of this session, errors as one class, the event stream.
 
+import { forThisTab } from "./store.js";
+
 const KEY = "hadis.api-key";
+const PATIENCE_MS = 8000; // a router that accepts and says nothing is away, too
 
 export class ApiError extends Error {
   constructor(message, { status = 0, field = null, code = null, outcome = null, retryAfterS = null } = {}) {
@@ -15,7 +18,8 @@ const address = (path) => new URL(path, document.baseURI).href;
 // Asks the person for a key; set by the page. Resolves to the key, or null when they decline.
 let askForKey = async () => null;
 export const onKeyNeeded = (ask) => { askForKey = ask; };
-export const storedKey = () => sessionStorage.getItem(KEY);
+export const storedKey = () => forThisTab.get(KEY);
+export const keepKey = (key) => forThisTab.set(KEY, key);
 
 function headers(extra = {}) {
   const key = storedKey();
@@ -37,7 +41,7 @@ async function request(path, { interactive = false, ...init } = {}) {
   for (let refused = false; reply.status === 401 && interactive; refused = true) {
     const key = await askForKey(refused || storedKey() !== null);
     if (key === null) break;
-    sessionStorage.setItem(KEY, key);
+    keepKey(key);
     reply = await send(path, init);
   }
   if (!reply.ok) throw await errorOf(reply);
@@ -70,11 +74,28 @@ const asJson = (method, body) => ({
   method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
 });
 
-export const fetchStatus = async () => (await request("v1/status")).json();
-export const fetchExamples = async () => (await request("playground/examples")).json();
-export const fetchLoad = async () => (await request("playground/load")).json();
-export const putLoad = async (rate) =>
-  (await request("playground/load", { interactive: true, ...asJson("PUT", { rate }) })).json();
+async function poll(path) {
+  const reply = await request(path, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  return unbroken(() => reply.json());
+}
+
+export const fetchStatus = () => poll("v1/status");
+export const fetchExamples = () => poll("playground/examples");
+export const fetchLoad = () => poll("playground/load");
+export const putLoad = async (rate) => {
+  const reply = await request("playground/load", { signal: AbortSignal.timeout(PATIENCE_MS), ...asJson("PUT", { rate }) });
+  return unbroken(() => reply.json());
+};
+
+// A connection that breaks in the middle of an answer is a clear error like any other.
+async function unbroken(read) {
+  try {
+    return await read();
+  } catch (error) {
+    if (error.name === "AbortError" || error instanceof ApiError) throw error;
+    throw new ApiError("The connection ended before the answer was complete.", { code: "cut" });
+  }
+}
 
 // Returns pictures: [{image, hadis, size, quality}]. With one picture the light image, if it is to
 // be replaced, comes early through `onPartial(picture)`.
@@ -85,7 +106,7 @@ export async function generate(body, { signal, onPartial }) {
     interactive: true, signal, ...asJson("POST", payload),
   });
   if (!(reply.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
-    const answer = await reply.json();
+    const answer = await unbroken(() => reply.json());
     return answer.data.map((datum) => pictureOf({ ...answer, ...datum }));
   }
   for await (const { event, data } of events(reply.body)) {
@@ -113,7 +134,7 @@ async function* events(stream) {
   let buffer = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await unbroken(() => reader.read());
       if (done) return;
       buffer += value.replaceAll("\r", "");
       for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {

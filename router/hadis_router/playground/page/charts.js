@@ -1,6 +1,6 @@
 // Small time charts: stacked bars, stacked areas and step lines over the last five minutes.
 
-import { byId, el, svg } from "./dom.js";
+import { byId, el, setText, svg } from "./dom.js";
 import { BIN_S, SPAN_S, niceMax } from "./series.js";
 
 const EDGE = { left: 30, right: 8, top: 10, bottom: 20 };
@@ -30,6 +30,7 @@ export function createChart(title) {
     if (move === undefined) return;
     event.preventDefault();
     point(chart, Math.max(0, Math.min(SPAN_S - 1, (cursor ?? BIN_S) + move)));
+    setText(byId("announce"), [...byId("tooltip").querySelectorAll("p, li")].map(spoken).join(", "));
   });
   new ResizeObserver(chart.draw).observe(plot);
   chart.update = (content) => {
@@ -45,6 +46,8 @@ export function createChart(title) {
   };
   return chart;
 }
+
+const spoken = (line) => (line.children.length ? [...line.children].map((part) => part.textContent).join(" ").trim() : line.textContent);
 
 function point(chart, at) {
   cursor = at;

@@ -10,7 +10,10 @@ export async function showExamples({ onPick }) {
   } catch {
     return; // no examples, no section
   }
-  if (!examples?.groups?.length && !examples?.about) return;
+  if (!examples?.groups?.length && !examples?.about) {
+    byId("examples").hidden = true;
+    return;
+  }
   byId("examples-about").textContent = examples.about ?? "";
   byId("example-groups").replaceChildren(...(examples.groups ?? []).map(({ title, prompts }) =>
     el("div", { class: "group" }, el("h3", { text: title }),

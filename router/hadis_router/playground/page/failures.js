@@ -6,15 +6,16 @@ import { errorTitle } from "./words.js";
 const FIELDS = { prompt: "prompt", seed: "seed", model: "model" };
 let countdown = null;
 
+// `retry` repeats what failed, where that makes sense; the countdown on its button is not read aloud every second.
 export function showError(host, error, retry) {
   clearError(host);
-  const again = el("button", { type: "button", class: "quiet", onclick: retry }, "Try again");
+  const again = el("button", { type: "button", class: "quiet", "aria-live": "off", onclick: retry }, "Try again");
   const facts = [error.status ? `status ${error.status}` : null, error.code, error.outcome ? `outcome: ${error.outcome}` : null].filter(Boolean);
   host.replaceChildren(
     el("strong", { text: errorTitle(error) }),
     el("span", { class: "error-text", text: error.message }),
     facts.length ? el("span", { class: "error-facts", text: facts.join(" · ") }) : "",
-    retryable(error) ? again : "");
+    retry && retryable(error) ? again : "");
   host.hidden = false;
   markField(error, host);
   if (error.retryAfterS) waitFor(again, Math.ceil(error.retryAfterS));

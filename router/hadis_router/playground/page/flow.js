@@ -3,7 +3,7 @@
 import { el, svg } from "./dom.js";
 import { pairOfScores, score } from "./numbers.js";
 import { modelColour } from "./palette.js";
-import { looksHard } from "./words.js";
+import { isRetry, looksHard } from "./words.js";
 
 const ROUTER = { y: 1, h: 66 };
 const LIGHT = { y: 95, h: 44 };
@@ -26,10 +26,9 @@ const DELIVERED = {
   kept: "Light picture delivered", degraded: "Light picture delivered", pinned: "Picture delivered",
 };
 
-// A lane may name one model twice: then the second picture is a second try, not a heavier one.
-function delivered(path, { light, heavy }) {
+function delivered(path, lane) {
   const told = DELIVERED[path];
-  return told && light && light === heavy ? told.replace("Light", "First").replace("Heavy", "Second") : told;
+  return told && isRetry(lane) ? told.replace("Light", "First").replace("Heavy", "Second") : told;
 }
 
 // `view`: {hadis, lane, thresholds, stage}; stage is idle, routing, again (light done, heavy at
@@ -61,7 +60,7 @@ function sceneOf({ hadis, lane: planned, thresholds: limits, stage }) {
     light: lane.light ?? "light model",
     heavy: pinned && !pinnedLight ? hadis.model : lane.heavy ?? "heavy model",
     out: stage === "failed" ? "No picture" : (stage === "done" && delivered(path, lane)) || "Your picture",
-    second: lane.light && lane.light === lane.heavy ? "Second try" : "Heavy",
+    retry: isRetry(lane),
     known: Boolean(hadis),
   };
   scene.on = (edge) => taken.has(edge);
@@ -115,11 +114,11 @@ function nodes(scene, { left, right }, width) {
   return svg("g", { class: "nodes" },
     node("router", full, ROUTER, stateOf(scene, on("router-light", "router-heavy"), running),
       ...gauge(full, ROUTER, "Router", routerVerdict(scene), "hardness", scene.h, scene.theta, "θ")),
-    node("light", left, LIGHT, stateOf(scene, on("router-light"), running), ...model(left, LIGHT, "Light", scene.light)),
+    node("light", left, LIGHT, stateOf(scene, on("router-light"), running), ...model(left, LIGHT, scene.retry ? "First try" : "Light", scene.light)),
     node("judge", left, JUDGE, stateOf(scene, on("light-judge"), false),
       ...gauge(left, JUDGE, "Discriminator", "", "quality", scene.q, scene.tau, "τ")),
     node("heavy", right, HEAVY, stateOf(scene, on("router-heavy", "judge-heavy"), scene.stage === "again"),
-      ...model(right, HEAVY, scene.second, scene.heavy)),
+      ...model(right, HEAVY, scene.retry ? "Second try" : "Heavy", scene.heavy)),
     node("out", full, OUT, scene.stage === "done" ? "taken out" : scene.stage === "failed" ? "failed" : "",
       svg("text", { x: width / 2, y: OUT.y + 27, class: "node-out", "text-anchor": "middle" }, scene.out)));
 }
@@ -129,7 +128,7 @@ function routerVerdict(scene) {
   if (!scene.known) return "";
   if (scene.pinned) return "passed by";
   if (scene.hard && scene.on("router-light") && scene.path === "degraded") return "hard, but to the light model";
-  return scene.on("router-light") ? "to the light model" : "to the heavy model";
+  return scene.on("router-light") ? `to the ${scene.retry ? "first try" : "light model"}` : "to the heavy model";
 }
 
 function stateOf(scene, taken, active) {

@@ -1,21 +1,31 @@
-// The pictures of this browser tab: all of them in memory, what made them in sessionStorage.
+// The pictures of this browser tab. What made a picture is always kept, the picture itself as long as
+// there is room: a session of large pictures must not fill the browser's memory.
 
 import { byId, el } from "./dom.js";
+import { forThisTab } from "./store.js";
 import { pathOf } from "./words.js";
 import { pathColour } from "./palette.js";
 
 const STORE = "hadis.gallery";
 const KEEP = 120;
-const SMALL_CHARS = 60_000; // pictures up to this size survive a reload, larger ones are drawn again
+const MEMORY_CHARS = 64_000_000; // of pictures as text, one byte each
+const STORED_CHARS = 3_000_000; // browsers store about five million characters for a tab
 
 export function createGallery({ onOpen, onRedraw }) {
   const list = byId("gallery");
   let items = load();
 
   function add(item) {
-    items = [item, ...items].slice(0, KEEP);
+    const before = items;
+    items = withPictures([item, ...items].slice(0, KEEP), MEMORY_CHARS);
     save();
-    render();
+    list.prepend(tile(items[0]));
+    for (let at = 0; at < before.length; at += 1) {
+      const node = list.children[at + 1];
+      if (at + 1 >= items.length) node.remove();
+      else if (items[at + 1] !== before[at]) node.replaceWith(tile(items[at + 1]));
+    }
+    showEmptiness();
   }
 
   function open(item) {
@@ -25,21 +35,20 @@ export function createGallery({ onOpen, onRedraw }) {
 
   function tile(item) {
     const path = pathOf(item.hadis);
-    const label = item.image ? `${item.prompt}. ${path.label}. Show details` : `${item.prompt}. Not kept over the reload. Put prompt and seed into the form`;
+    const label = item.image ? `${item.prompt}. ${path.label}. Show details` : `${item.prompt}. Its picture is no longer kept. Put prompt, seed and model into the form`;
     return el("li", {}, el("button", { type: "button", class: "tile", title: item.prompt, "aria-label": label, onclick: () => open(item), vars: { "--tone": pathColour(path.tone) } },
       item.image ? el("img", { src: item.image, alt: "", loading: "lazy" }) : el("span", { class: "tile-blank", text: "draw again" }),
       el("span", { class: "tile-path", text: path.label })));
   }
 
-  function render() {
+  function showEmptiness() {
     byId("gallery-empty").hidden = items.length > 0;
     byId("gallery-clear").hidden = items.length === 0;
-    list.replaceChildren(...items.map(tile));
   }
 
   function load() {
     try {
-      const stored = JSON.parse(sessionStorage.getItem(STORE) ?? "[]");
+      const stored = JSON.parse(forThisTab.get(STORE) ?? "[]");
       return Array.isArray(stored) ? stored : [];
     } catch {
       return [];
@@ -47,10 +56,9 @@ export function createGallery({ onOpen, onRedraw }) {
   }
 
   function save() {
-    const light = items.map((item) => (item.image?.length > SMALL_CHARS ? { ...item, image: null } : item));
-    for (const kept of [light, light.map((item) => ({ ...item, image: null }))]) {
+    for (const room of [STORED_CHARS, 0]) {
       try {
-        sessionStorage.setItem(STORE, JSON.stringify(kept));
+        forThisTab.set(STORE, JSON.stringify(withPictures(items, room)));
         return;
       } catch {
         continue; // over the browser's quota: without the pictures
@@ -61,9 +69,20 @@ export function createGallery({ onOpen, onRedraw }) {
   byId("gallery-clear").addEventListener("click", () => {
     items = [];
     save();
-    render();
+    list.replaceChildren();
+    showEmptiness();
     byId("prompt").focus();
   });
-  render();
+  list.replaceChildren(...items.map(tile));
+  showEmptiness();
   return { add };
+}
+
+// The items with as many pictures, the newest first, as fit into `room` characters.
+function withPictures(items, room) {
+  let left = room;
+  return items.map((item) => {
+    left -= item.image?.length ?? 0;
+    return left >= 0 || !item.image ? item : { ...item, image: null };
+  });
 }

@@ -5,7 +5,7 @@ import { byId, el, renderWhenChanged, setText } from "./dom.js";
 import { count, duration, limitText, percent, plural, rate, score, seconds } from "./numbers.js";
 import { modelColour, models } from "./palette.js";
 import { createPlanLog, planPanel } from "./plan.js";
-import { BIN_S, binned, points, stampsOf, sumOver } from "./series.js";
+import { BIN_S, binned, points, sumOver } from "./series.js";
 
 const SERVED = [
   { name: "served_light", label: "light", colour: "var(--light)" },
@@ -32,7 +32,7 @@ export function createLiveView() {
     const history = status.history;
     if (!history) return;
     const markers = log.markers(status);
-    demandChart(charts.flow, history, markers);
+    demandChart(charts.flow, history, markers, status.demand?.requests_per_second ?? 0);
     brokenChart(charts.broken, history, markers);
     limitsChart(charts.limits, history, markers);
     workersChart(charts.workers, history, markers);
@@ -70,13 +70,12 @@ function worker({ name, model, role, state = "ready", waiting = 0, running = 0, 
 const nearest = (list, at) => list.reduce((best, item) => (best === null || Math.abs(item.at - at) < Math.abs(best.at - at) ? item : best), null);
 const legendOf = (series) => series.map(({ label, name, colour, line }) => ({ name: label ?? name, colour, line }));
 
-function demandChart(chart, history, markers) {
+function demandChart(chart, history, markers, now) {
   const bins = binned(history, ["demand", ...SERVED.map(({ name }) => name)]);
   const demand = { label: "demand", colour: "var(--ink)", line: true };
   const peaks = bins.map(({ values }) => Math.max(values.demand, SERVED.reduce((sum, { name }) => sum + values[name], 0)));
-  const last = sumOver(history, "demand", 10) / Math.max(1, Math.min(10, stampsOf(history).length));
   chart.update({
-    headline: `${rate(last)}/s asked`, label: `Served by path over five minutes; demand now ${rate(last)} a second.`,
+    headline: `${rate(now)}/s asked`, label: `Served by path over five minutes; demand now ${rate(now)} a second.`,
     peak: Math.max(0, ...peaks), format: rate, stacks: SERVED, bins, markers,
     lines: [{ colour: demand.colour, points: bins.map(({ at, values }) => ({ at: at + BIN_S / 2, value: values.demand })) }],
     legend: legendOf([demand, ...SERVED]),

@@ -4,7 +4,7 @@ import { byId, el, renderWhenChanged, setText } from "./dom.js";
 import { limitText, percent, plural, rate, score, seconds } from "./numbers.js";
 import { modelColour } from "./palette.js";
 import { SPAN_S, stampsOf } from "./series.js";
-import { reasons } from "./words.js";
+import { isRetry, reasons } from "./words.js";
 
 export function planPanel(status) {
   const { plan } = status;
@@ -25,7 +25,7 @@ const isOn = (stage) => stage !== false && stage !== "Disabled";
 
 function body(plan, stages) {
   const parts = [
-    el("div", { class: "pair" }, chip(plan.light, "light"), el("span", { class: "pair-arrow", "aria-label": "then" }, "→"), chip(plan.heavy, "heavy")),
+    el("div", { class: "pair" }, pairOf(plan)),
     el("div", { class: "limits" },
       limit("θ", "Hardness limit", plan.hardness_threshold, isOn(stages.router), "harder prompts go straight to the heavy model", "theta"),
       limit("τ", "Quality limit", plan.quality_threshold, isOn(stages.discriminator), "light pictures scored lower are drawn again", "tau")),
@@ -33,8 +33,30 @@ function body(plan, stages) {
   ];
   if (plan.lanes?.length > 1) parts.push(lanes(plan.lanes));
   const why = reasons({ because: plan.because, ...plan.reasons });
-  if (why.length) parts.push(el("details", { class: "why", open: true }, el("summary", {}, "Why this plan"), el("ul", {}, why.map((text) => el("li", { text })))));
+  if (why.length) parts.push(whyOf(why));
   return parts;
+}
+
+let isWhyOpen = true; // the panel is made anew whenever the plan changes; what the person chose stays
+
+function whyOf(texts) {
+  const hadFocus = Boolean(document.activeElement?.closest(".why"));
+  const summary = el("summary", {}, "Why this plan");
+  if (hadFocus) queueMicrotask(() => summary.focus({ preventScroll: true }));
+  return el("details", { class: "why", open: isWhyOpen, ontoggle: (event) => { isWhyOpen = event.target.open; } },
+    summary, el("ul", {}, texts.map((text) => el("li", { text }))));
+}
+
+// One model alone, one model twice, or a light and a heavy one.
+function pairOf({ light, heavy, quality_threshold: tau }) {
+  const arrow = el("span", { class: "pair-arrow", "aria-label": "then" }, "→");
+  if (!isRetry({ light, heavy })) return [chip(light, "light"), arrow, chip(heavy, "heavy")];
+  return tau === null ? [chip(light, "alone")] : [chip(light, "first try"), arrow, chip(heavy, "second try")];
+}
+
+function pairText({ light, heavy, quality_threshold: tau }) {
+  if (!isRetry({ light, heavy })) return `${light} → ${heavy}`;
+  return tau === null ? `${light} alone` : `${light}, again where doubtful`;
 }
 
 const chip = (name, role) => el("span", { class: "chip", vars: { "--dot": modelColour(name) } }, el("i", {}), el("b", { text: name ?? "–" }), el("em", { text: role }));
@@ -66,10 +88,10 @@ function lanes(list) {
     list.map((lane) => el("div", { class: "lane" },
       el("div", { class: "lane-bar", "aria-hidden": "true", vars: { "--share": String(lane.share) } },
         el("i", { vars: { "--dot": `linear-gradient(90deg, ${modelColour(lane.light)}, ${modelColour(lane.heavy)})` } })),
-      el("span", {}, el("b", { text: percent(lane.share) }), ` ${lane.light} → ${lane.heavy}`, el("small", { text: `θ ${limitText(lane.hardness_threshold)}, τ ${limitText(lane.quality_threshold)}` })))));
+      el("span", {}, el("b", { text: percent(lane.share) }), ` ${pairText(lane)}`, el("small", { text: `θ ${limitText(lane.hardness_threshold)}, τ ${limitText(lane.quality_threshold)}` })))));
 }
 
-const wording = (plan) => `${plan.light} → ${plan.heavy}, θ ${limitText(plan.hardness_threshold)}, τ ${limitText(plan.quality_threshold)}`;
+const wording = (plan) => `${pairText(plan)}, θ ${limitText(plan.hardness_threshold)}, τ ${limitText(plan.quality_threshold)}`;
 const decision = (plan) => JSON.stringify([plan.light, plan.heavy, plan.hardness_threshold, plan.quality_threshold, plan.workers, plan.batch, plan.lanes]);
 
 // Remembers when the plan changed while this page was open, and reads earlier changes off the history.

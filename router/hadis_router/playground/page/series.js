@@ -4,14 +4,15 @@ export const SPAN_S = 300;
 export const BIN_S = 5;
 
 // Bins of BIN_S seconds, newest last: {at (seconds before now, of the bin's middle), values {name: mean}}.
-// Bins sit on whole multiples of BIN_S of the router's clock, so that they do not dance as time goes on.
+// Bins sit on whole multiples of BIN_S of the router's clock, so that they do not dance as time goes on;
+// the second that still runs waits until it is complete.
 export function binned(history, names) {
   const stamps = stampsOf(history);
   if (!stamps.length) return [];
   const now = stamps.at(-1);
   const bins = new Map();
   stamps.forEach((stamp, index) => {
-    if (now - stamp >= SPAN_S) return;
+    if (now - stamp >= SPAN_S || index === stamps.length - 1) return;
     const key = Math.floor(stamp / BIN_S);
     const bin = bins.get(key) ?? { key, size: 0, sums: Object.fromEntries(names.map((name) => [name, 0])) };
     bin.size += 1;

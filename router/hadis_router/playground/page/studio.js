@@ -5,6 +5,7 @@ import { byId, el, renderWhenChanged, setText } from "./dom.js";
 import { showError, clearError } from "./failures.js";
 import { drawFlow, drawTiming } from "./flow.js";
 import { score, seconds } from "./numbers.js";
+import { forThisBrowser } from "./store.js";
 import { explain, pathOf, unknownWords } from "./words.js";
 import { models, pathColour } from "./palette.js";
 
@@ -16,7 +17,7 @@ export function createStudio({ onPicture }) {
   const ui = Object.fromEntries(["composer", "prompt", "generate", "cancel", "seed", "model", "frame", "picture", "blank",
     "badge", "clock", "takes", "frame-tools", "download", "compare", "headline", "explanation", "unknown", "flow", "timing",
     "details", "error", "announce"].map((id) => [id, byId(id)]));
-  const state = { items: [], shown: 0, stage: "idle", partial: null, failed: null, running: null, status: null, startedAt: 0 };
+  const state = { items: [], shown: 0, stage: "idle", partial: null, failed: null, running: null, over: null, status: null, startedAt: 0, comparing: false, reused: false };
 
   const current = () => state.items[state.shown] ?? null;
 
@@ -37,23 +38,32 @@ export function createStudio({ onPicture }) {
   }
 
   async function submit(event) {
-    event?.preventDefault();
+    event.preventDefault();
     if (state.running) return;
     clearError(ui.error);
+    let body = null;
     try {
-      const body = readRequest();
-      Object.assign(state, { partial: null, failed: null, comparing: false });
-      await run(body, (items) => Object.assign(state, { items, shown: 0 }));
+      body = readRequest();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       fail(error);
+      return;
     }
+    await draw(body);
   }
 
-  // Sends one request and shows what comes; true unless it was cancelled or failed.
-  async function run(body, keep) {
+  async function draw(body) {
+    if (state.running) return;
+    Object.assign(state, { partial: null, comparing: false });
+    await run(body, { keep: (items) => Object.assign(state, { items, shown: 0 }), again: () => draw(body) });
+  }
+
+  // Sends one request and shows what comes; true unless it was cancelled or failed. `again` repeats it.
+  async function run(body, { keep, again }) {
     const control = new AbortController();
-    Object.assign(state, { running: control, stage: "routing", startedAt: performance.now(), failed: null });
+    let finish = null;
+    const over = new Promise((resolve) => { finish = resolve; });
+    Object.assign(state, { running: control, over, stage: "routing", startedAt: performance.now(), failed: null });
     begin();
     try {
       const pictures = await generate(body, { signal: control.signal, onPartial: (picture) => {
@@ -64,19 +74,21 @@ export function createStudio({ onPicture }) {
       keep(items);
       Object.assign(state, { partial: null, stage: "done" });
       for (const item of items) onPicture(item);
-      setText(ui.announce, `Picture ready. ${explain(items[0].hadis).headline}.`);
+      setText(ui.announce, `Picture ready. ${explain(items[0].hadis).headline}. ${unknownWords(items[0].hadis)}`);
       return true;
     } catch (error) {
       state.stage = current() ? "done" : "idle";
       state.partial = null;
+      setText(ui.announce, "");
       if (error.name === "AbortError") return false;
       if (!(error instanceof ApiError)) throw error;
-      fail(error);
+      fail(error, again);
       return false;
     } finally {
       state.running = null;
       end();
       show();
+      finish();
     }
   }
 
@@ -84,10 +96,10 @@ export function createStudio({ onPicture }) {
     return { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, prompt, requested: { quality, model }, image, kind, hadis, size, at: Date.now() };
   }
 
-  function fail(error) {
+  function fail(error, again = null) {
     state.failed = error;
     if (!current()) state.stage = "failed";
-    showError(ui.error, error, () => submit());
+    showError(ui.error, error, again);
     show();
   }
 
@@ -96,6 +108,7 @@ export function createStudio({ onPicture }) {
     ui.generate.hidden = true;
     ui.cancel.hidden = false;
     clearError(ui.error);
+    setText(ui.announce, "Drawing.");
     const tick = () => setText(ui.clock, `${((performance.now() - state.startedAt) / 1000).toFixed(1)} s`);
     tick();
     ticking = setInterval(tick, 100);
@@ -119,10 +132,11 @@ export function createStudio({ onPicture }) {
       const done = state.items.some((other) => other.hadis?.model === name && other.hadis?.seed === item.hadis.seed);
       if (done) continue;
       const body = { prompt: item.prompt, n: 1, quality: "auto", seed: item.hadis.seed, model: name };
-      const ok = await run(body, ([made]) => { state.items.push(made); });
+      const ok = await run(body, { keep: ([made]) => { state.items.push(made); }, again: compare });
       if (!ok) return;
     }
     show();
+    if (document.activeElement === document.body) ui.compare.focus(); // it could not keep it meanwhile
   }
 
   function show() {
@@ -140,7 +154,7 @@ export function createStudio({ onPicture }) {
     showTakes(waiting);
     showWords(item, partial, waiting);
     showFlow();
-    showFigures(waiting ? null : item);
+    showFigures(item, waiting);
   }
 
   function showBadge(item, partial, waiting) {
@@ -172,8 +186,9 @@ export function createStudio({ onPicture }) {
     else if (state.failed) words = { headline: "No picture yet", text: "The message above says why." };
     setText(ui.headline, words.headline);
     setText(ui.explanation, words.text);
-    const unknown = waiting && !partial ? "" : unknownWords((partial ?? item)?.hadis);
+    const unknown = unknownWords((partial ?? item)?.hadis);
     ui.unknown.hidden = !unknown;
+    ui.unknown.classList.toggle("held", waiting && !partial);
     setText(ui.unknown, unknown);
   }
 
@@ -190,10 +205,15 @@ export function createStudio({ onPicture }) {
     drawFlow(ui.flow, view);
   }
 
-  function showFigures(item) {
+  // While the next picture is drawn, the last one's figures keep their room: nothing below them jumps.
+  function showFigures(item, waiting) {
     const hadis = item?.hadis;
-    for (const part of [ui.timing, ui.details]) part.hidden = !hadis;
+    for (const part of [ui.timing, ui.details]) {
+      part.hidden = !hadis;
+      part.classList.toggle("held", waiting);
+    }
     ui["frame-tools"].hidden = !item;
+    ui.download.classList.toggle("held", waiting);
     if (item?.image) {
       ui.download.href = item.image;
       ui.download.download = fileName(item);
@@ -207,7 +227,7 @@ export function createStudio({ onPicture }) {
   }
 
   function detailsOf({ hadis, size, prompt }) {
-    const again = el("button", { type: "button", class: "link", title: "Puts prompt and seed into the form", onclick: () => { fill(prompt, hadis.seed); } }, String(hadis.seed));
+    const again = el("button", { type: "button", class: "link", title: "Puts prompt, seed and model into the form: together they make this picture again", onclick: () => reuse({ prompt, hadis }) }, String(hadis.seed));
     const rows = [["Model", hadis.model ?? "–"], ["Seed", again], ["Plan", String(hadis.plan_version ?? "–")]];
     if (hadis.lane?.light) rows.push(["Lane", `${hadis.lane.light} → ${hadis.lane.heavy}`]);
     rows.push(["Hardness", score(hadis.hardness, 3)], ["Quality score", score(hadis.quality_score, 3)]);
@@ -219,10 +239,27 @@ export function createStudio({ onPicture }) {
     return rows;
   }
 
-  function fill(prompt, seed) {
+  // A seed makes the same picture only with the model that drew it, whatever the plan is by then.
+  function reuse({ prompt, hadis }) {
     ui.prompt.value = prompt;
-    ui.seed.value = seed ?? "";
+    ui.seed.value = hadis?.seed ?? "";
+    ui.model.value = models().includes(hadis?.model) ? hadis.model : "";
+    ui.composer.querySelector("input[name=n][value='1']").checked = true;
+    state.reused = true;
     ui.prompt.focus();
+  }
+
+  // A prompt picked instead of typed is drawn at once, also in place of one that is being drawn.
+  async function pick(prompt) {
+    ui.prompt.value = prompt;
+    if (state.reused) ui.seed.value = ui.model.value = "";
+    state.reused = false;
+    ui.frame.scrollIntoView({ block: "nearest" });
+    if (state.running) {
+      state.running.abort();
+      await state.over;
+    }
+    ui.composer.requestSubmit();
   }
 
   function wire() {
@@ -240,12 +277,13 @@ export function createStudio({ onPicture }) {
     ui.compare.addEventListener("click", compare);
     ui.prompt.addEventListener("input", () => clearError(ui.error, "prompt"));
     ui.seed.addEventListener("input", () => clearError(ui.error, "seed"));
+    for (const chosen of [ui.seed, ui.model]) chosen.addEventListener("input", () => { state.reused = false; });
     for (const radio of document.querySelectorAll("#scaling input")) {
-      radio.checked = radio.value === (localStorage.getItem(SCALING) ?? "smooth");
+      radio.checked = radio.value === (forThisBrowser.get(SCALING) ?? "smooth");
       if (radio.checked) document.documentElement.dataset.scaling = radio.value;
       radio.addEventListener("change", () => {
         document.documentElement.dataset.scaling = radio.value;
-        localStorage.setItem(SCALING, radio.value);
+        forThisBrowser.set(SCALING, radio.value);
       });
     }
     new ResizeObserver(showFlow).observe(ui.flow);
@@ -254,15 +292,16 @@ export function createStudio({ onPicture }) {
   wire();
   show();
   return {
-    submitPrompt(prompt) { fill(prompt, ""); if (!state.running) ui.composer.requestSubmit(); },
+    pick,
     open(item) {
       if (state.running) return;
       clearError(ui.error);
       Object.assign(state, { items: [item], shown: 0, stage: "done", partial: null, failed: null });
       show();
-      byId("frame").scrollIntoView({ block: "nearest" });
+      setText(ui.announce, `Shown: ${item.prompt}. ${explain(item.hadis).headline}.`);
+      ui.frame.scrollIntoView({ block: "nearest" });
     },
-    reuse: ({ prompt, hadis }) => fill(prompt, hadis?.seed),
+    reuse,
     setStatus(status) {
       state.status = status;
       renderWhenChanged(ui.model, models(), () => [el("option", { value: "", text: "planned" }), ...models().map((name) => el("option", { value: name, text: name }))]);

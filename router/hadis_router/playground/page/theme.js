@@ -1,6 +1,7 @@
 // Light or dark: the system's choice until the person makes one.
 
 import { byId } from "./dom.js";
+import { forThisBrowser } from "./store.js";
 
 const STORE = "hadis.theme";
 const NAMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
@@ -9,7 +10,7 @@ const SIGNS = { auto: "◐", light: "☀", dark: "☾" };
 export function createThemeButton() {
   const button = byId("theme-button");
   const order = Object.keys(NAMES);
-  let theme = localStorage.getItem(STORE);
+  let theme = forThisBrowser.get(STORE);
   if (!order.includes(theme)) theme = "auto";
 
   function apply() {
@@ -22,7 +23,7 @@ export function createThemeButton() {
 
   button.addEventListener("click", () => {
     theme = order[(order.indexOf(theme) + 1) % order.length];
-    localStorage.setItem(STORE, theme);
+    forThisBrowser.set(STORE, theme);
     apply();
   });
   apply();

@@ -11,20 +11,24 @@ export const PATHS = {
   pinned: { label: "Pinned", tone: "pinned" },
 };
 
-export const pathOf = (hadis) => PATHS[hadis?.path] ?? { label: hadis?.path ?? "Picture", tone: "pinned" };
+export const pathOf = (hadis) => (hadis?.path === "kept" && isRetry(hadis.lane) ? { label: "First kept", tone: "light" }
+  : PATHS[hadis?.path] ?? { label: hadis?.path ?? "Picture", tone: "pinned" });
+
+// A lane may name one model twice: then its second picture is a second try, not a heavier one.
+export const isRetry = (lane) => Boolean(lane?.light) && lane.light === lane.heavy;
 
 // Returns {headline, text} for the provenance of one picture.
 export function explain(hadis) {
   if (!hadis) return { headline: "Here it is", text: "This router sent no provenance with the picture." };
   const light = hadis.lane?.light ?? "the light model";
   const heavy = hadis.lane?.heavy ?? "the heavy model";
-  const retried = light === heavy; // a lane may name one model twice
+  const retried = isRetry(hadis.lane);
   const again = retried ? `${heavy} drew it again with another seed` : `${heavy} drew it again`;
   const entry = entryOf(hadis);
   const judged = judgementOf(hadis);
   switch (hadis.path) {
     case "light":
-      return { headline: hadis.route === "light_only" ? "Drawn by the light model, as asked" : "The light model was enough", text: `${entry} ${light} drew it${judged.accepted}.` };
+      return { headline: headlineOfLight(hadis, retried), text: `${entry} ${light} drew it${judged.accepted}.` };
     case "heavy":
       return { headline: hadis.route === "heavy_only" ? "Drawn by the heavy model, as asked" : "Straight to the heavy model", text: `${entry} ${heavy} drew it without a light attempt.` };
     case "light>heavy":
@@ -38,12 +42,18 @@ export function explain(hadis) {
         text: `${entry} ${light} drew it first${judged.rejected}. ${again}, but ${judged.again ? `scored ${judged.again}` : "scored no better"}, so the first picture was delivered.`,
       };
     case "degraded":
-      return { headline: "The light picture, for lack of time", text: degraded(hadis, { light, heavy, entry, judged }) };
+      return { headline: `The ${retried ? "first" : "light"} picture, for lack of time`, text: degraded(hadis, { light, heavy, entry, judged, retried }) };
     case "pinned":
       return { headline: `Drawn by ${hadis.model}`, text: "The request named its model, so nothing was routed." };
     default:
       return { headline: "Here it is", text: `It took the path “${hadis.path}”.` };
   }
+}
+
+function headlineOfLight(hadis, retried) {
+  if (hadis.route === "light_only") return "Drawn by the light model, as asked";
+  if (!retried) return "The light model was enough";
+  return hadis.quality_score === null ? `Drawn by ${hadis.lane.light}` : "The first picture was good enough";
 }
 
 // A prompt that looked hard can be degraded too: then no light image was ever judged.
@@ -52,17 +62,17 @@ export function looksHard({ hardness, thresholds }) {
   return theta !== null && theta !== undefined && hardness >= theta;
 }
 
-function degraded(hadis, { light, heavy, entry, judged }) {
+function degraded(hadis, { light, heavy, entry, judged, retried }) {
   const late = `${heavy} would not have finished before the deadline`;
   if (looksHard(hadis) && hadis.quality_score === null) return `${entry} But ${late}, so ${light} drew it instead.`;
-  return `${entry} ${light} drew it${judged.rejected}. ${late[0].toUpperCase()}${late.slice(1)}, so the light picture was delivered.`;
+  return `${entry} ${light} drew it${judged.rejected}. ${late[0].toUpperCase()}${late.slice(1)}, so the ${retried ? "first" : "light"} picture was delivered.`;
 }
 
 function entryOf(hadis) {
   if (hadis.route === "light_only") return "Low quality was asked for.";
   if (hadis.route === "heavy_only") return "High quality was asked for.";
   const theta = hadis.thresholds?.hardness;
-  if (theta === null || theta === undefined) return "Every prompt starts at the light model in this plan.";
+  if (theta === null || theta === undefined) return `Every prompt starts at ${hadis.lane?.light ?? "the light model"} in this plan.`;
   const [value, limit] = pairOfScores(hadis.hardness, theta);
   return `The prompt looked ${looksHard(hadis) ? "hard" : "easy"} (hardness ${value}, the limit is ${limit}).`;
 }
