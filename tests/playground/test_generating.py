@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from support.browser_journal import Journal
 from support.scripted_router import MODELS, Script
 from support.scripted_router import failure as _failure
 
@@ -143,6 +144,79 @@ def test_unknown_words_are_said_under_the_picture(page: Page, ask: Ask, script: 
     script.unknown_words = ["zebra", "dancing"]
     ask("a dancing zebra")
     expect(page.locator("#unknown")).to_contain_text("do not know “zebra” and “dancing”")
+    expect(page.locator("#announce")).to_contain_text("do not know “zebra”")
+    picture = page.locator("#frame").bounding_box()
+    words = page.locator("#unknown").bounding_box()
+    assert picture is not None
+    assert words is not None
+    assert words["x"] == pytest.approx(picture["x"], abs=2)
+    assert 0 <= words["y"] - (picture["y"] + picture["height"]) < 40
+
+
+def test_markup_in_prompts_and_errors_stays_text(
+    page: Page, ask: Ask, script: Script, journal: Journal
+) -> None:
+    evil = '"><img src=x onerror="window.broken=1"><b>bold</b>'
+    script.unknown_words = [evil]
+    ask(evil)
+    wait_for_path(page, "Light")
+    expect(page.locator("#picture")).to_have_attribute("alt", evil)
+    expect(page.locator("#unknown")).to_contain_text(evil)
+    script.error = (400, {"message": evil, "code": evil}, {})
+    ask(evil)
+    expect(page.locator("#error")).to_contain_text(evil)
+    page.reload()
+    expect(page.locator("#gallery li")).to_have_count(1)
+    assert page.evaluate("window.broken") is None
+    assert page.locator("main b", has_text="bold").count() == 0
+    assert journal.strangers == []
+
+
+def test_a_picture_picked_while_another_is_drawn_takes_its_place(
+    page: Page, ask: Ask, script: Script
+) -> None:
+    script.light_s = 60.0
+    ask("a slow circle")
+    expect(page.locator("#frame")).to_have_attribute("data-state", "busy")
+    script.light_s = 0.05
+    page.get_by_role("button", name="a large blue square", exact=True).click()
+    expect(page.locator("#frame")).to_have_attribute("data-state", "done")
+    expect(page.locator("#picture")).to_have_attribute("alt", "a large blue square")
+    assert [body["prompt"] for body in script.generations] == [
+        "a slow circle", "a large blue square",
+    ]  # fmt: skip
+
+
+def test_nothing_below_the_picture_jumps_while_the_next_one_is_drawn(
+    page: Page, ask: Ask, script: Script
+) -> None:
+    expect(page.locator("#examples")).to_be_visible()
+    script.path = "light"
+    ask("a red circle")
+    wait_for_path(page, "Light")
+    top = "document.getElementById('examples').getBoundingClientRect().top"
+    before = page.evaluate(top)
+    script.light_s = 60.0
+    ask("a blue circle")
+    expect(page.locator("#frame")).to_have_attribute("data-state", "busy")
+    expect(page.locator("#details")).not_to_be_visible()
+    assert page.evaluate(top) == before
+
+
+def test_a_seed_is_put_into_the_form_with_the_model_that_drew_it(
+    page: Page, ask: Ask, script: Script
+) -> None:
+    script.path = "heavy"
+    ask("a red circle")
+    wait_for_path(page, "Heavy")
+    page.locator("#details button").click()
+    expect(page.locator("#model")).to_have_value("canvas")
+    page.press("#prompt", "Enter")
+    wait_for_path(page, "Pinned")
+    assert script.generations[1]["model"] == "canvas"
+    page.get_by_role("button", name="a large blue square", exact=True).click()
+    wait_for_path(page, "Heavy")
+    assert {"seed", "model"}.isdisjoint(script.generations[2])
 
 
 def test_a_full_router_is_told_with_the_time_to_wait(page: Page, ask: Ask, script: Script) -> None:
@@ -183,6 +257,20 @@ def test_a_wrong_seed_and_an_empty_prompt_never_reach_the_router(
     expect(page.locator("#error")).to_contain_text("whole number from 0 to 4294967295")
     expect(page.locator("#seed")).to_be_focused()
     assert script.generations == []
+
+
+def test_an_answer_that_is_cut_off_is_an_error_that_can_be_tried_again(
+    page: Page, ask: Ask, script: Script
+) -> None:
+    script.path, script.heavy_s, script.cut = "light>heavy", 0.1, True
+    ask("a red circle")
+    error = page.locator("#error")
+    expect(error).to_contain_text("Cut off")
+    script.cut = False
+    page.fill("#prompt", "a blue circle")  # what failed is tried again, not what stands there now
+    error.get_by_role("button").click()
+    expect(page.locator("#picture")).to_have_attribute("alt", "a red circle")
+    expect(error).to_be_hidden()
 
 
 def test_an_error_inside_the_stream_is_shown_like_any_other(

@@ -25,6 +25,28 @@ def test_the_plan_is_told_with_its_reasons(page: Page, script: Script) -> None:
     )
 
 
+def test_a_plan_of_one_model_is_told_as_what_it_is(page: Page, script: Script) -> None:
+    chips = page.locator("#plan-body .chip")
+    expect(chips).to_have_text([re.compile("light$"), re.compile("heavy$")])
+    script.plan_changes = {"light": "canvas", "heavy": "canvas"}
+    expect(chips).to_have_text(["canvasfirst try", "canvassecond try"])
+    script.plan_changes |= {"quality_threshold": None, "hardness_threshold": None}
+    expect(chips).to_have_text(["canvasalone"])
+
+
+def test_what_the_person_folded_stays_folded_when_the_plan_changes(
+    page: Page, script: Script
+) -> None:
+    why = page.locator(".why")
+    expect(why).to_have_attribute("open", "")
+    why.locator("summary").click()
+    expect(why).not_to_have_attribute("open", "")
+    script.plan_changes = {"planned_demand": 77.0}
+    expect(page.locator(".plan-facts")).to_contain_text("77/s")
+    expect(why).not_to_have_attribute("open", "")
+    expect(why.locator("summary")).to_be_focused()
+
+
 def test_a_router_without_a_plan_says_so(page: Page, script: Script) -> None:
     script.plan = False
     expect(page.locator("#plan-body")).to_contain_text("Waiting for the controller's first plan")
@@ -68,6 +90,7 @@ def test_the_charts_are_read_by_keyboard(page: Page) -> None:
     expect(page.locator("#tooltip")).to_contain_text("5 s ago")
     for want_row in ("demand", "light", "escalated", "heavy", "degraded"):
         expect(page.locator("#tooltip")).to_contain_text(want_row)
+    expect(page.locator("#announce")).to_contain_text(re.compile(r"5 s ago, demand \d"))
     page.keyboard.press("Escape")
     expect(page.locator("#tooltip")).to_be_hidden()
 
@@ -92,7 +115,22 @@ def test_the_slider_sets_the_rate_and_the_big_button_stops_it(page: Page, script
     expect(page.locator(".outcomes")).to_contain_text("light 72")
     page.click("#load-stop")
     expect(page.locator(".load-rate")).to_have_text("off")
+    expect(page.locator(".load-counts")).to_contain_text("Sent0")
     assert script.rates[-1] == 0
+
+
+def test_a_stop_is_not_overtaken_by_a_slower_change_before_it(page: Page, script: Script) -> None:
+    slider = page.locator("#load-slider")
+    slider.focus()
+    script.load_s = 1.0
+    page.keyboard.press("End")
+    expect(page.locator(".load-rate")).to_have_text("200/s")
+    page.wait_for_timeout(500)  # the change is on its way
+    page.click("#load-stop")
+    expect(page.locator(".load-rate")).to_have_text("off")
+    page.wait_for_timeout(1500)
+    assert script.rates == [200, 0]
+    expect(page.locator(".load-rate")).to_have_text("off")
 
 
 class TestWithoutALoadProcess:
@@ -109,5 +147,30 @@ def test_a_lost_router_is_noticed_and_found_again(page: Page) -> None:
     expect(page.locator("#link-state")).to_have_text("Connected")
     page.context.set_offline(True)
     expect(page.locator("#link-state")).to_have_text("Reconnecting")
+    expect(page.locator("#live")).to_have_class(re.compile("stale"))
     page.context.set_offline(False)
     expect(page.locator("#link-state")).to_have_text("Connected")
+    expect(page.locator("#live")).not_to_have_class(re.compile("stale"))
+
+
+def test_a_router_that_accepts_and_never_answers_is_away_too(page: Page, script: Script) -> None:
+    expect(page.locator("#link-state")).to_have_text("Connected")
+    script.silent_s = 3600
+    expect(page.locator("#link-state")).to_have_text("Reconnecting")
+    expect(page.locator("#link-state")).to_have_attribute("title", re.compile("Last heard of"))
+    script.silent_s = 0
+    expect(page.locator("#link-state")).to_have_text("Connected")
+
+
+def test_a_router_that_comes_back_is_asked_anew_for_load_and_examples(
+    page: Page, script: Script
+) -> None:
+    script.load = script.examples = False
+    page.reload()
+    expect(page.locator("#load-body")).to_contain_text("hadis up")
+    page.context.set_offline(True)
+    expect(page.locator("#link-state")).to_have_text("Reconnecting")
+    script.load = script.examples = True
+    page.context.set_offline(False)
+    expect(page.locator("#load-slider")).to_be_visible()
+    expect(page.locator("#examples")).to_be_visible()

@@ -89,6 +89,34 @@ def test_the_gallery_keeps_pictures_over_a_reload_and_shows_their_details_again(
     expect(page.locator("#gallery li")).to_have_count(0)
 
 
+def test_the_gallery_keeps_the_newest_pictures_that_fit(page: Page) -> None:
+    kept = page.evaluate(
+        """async () => {
+          const { withPictures } = await import('/gallery.js');
+          const items = ['aaaa', 'bbb', 'cc', 'd'].map((image) => ({ image, prompt: 'p' }));
+          return withPictures(items, 7).map(({ image, prompt }) => [image, prompt]);
+        }"""
+    )
+    assert kept == [["aaaa", "p"], ["bbb", "p"], [None, "p"], [None, "p"]]
+
+
+def test_a_picture_that_is_no_longer_kept_can_be_drawn_again(page: Page, ask: Ask) -> None:
+    ask("a red circle")
+    expect(page.locator("#gallery li")).to_have_count(1)
+    page.evaluate(
+        """() => {
+          const [item] = JSON.parse(sessionStorage.getItem('hadis.gallery'));
+          sessionStorage.setItem('hadis.gallery', JSON.stringify([{ ...item, image: null }]));
+        }"""
+    )
+    page.reload()
+    expect(page.locator("#model option")).not_to_have_count(1)
+    page.get_by_role("button", name=re.compile("no longer kept")).click()
+    expect(page.locator("#prompt")).to_have_value("a red circle")
+    expect(page.locator("#seed")).to_have_value(re.compile(r"^\d+$"))
+    expect(page.locator("#model")).to_have_value("spark")
+
+
 def test_everything_can_be_reached_and_done_by_keyboard(page: Page, script: Script) -> None:
     expect(page.locator("#prompt")).to_be_focused()
     page.keyboard.type("a red circle")

@@ -65,15 +65,19 @@ class Script:
     path: str | None = None
     error: tuple[int, dict[str, Any], dict[str, str]] | None = None
     stream_error: dict[str, Any] | None = None
+    cut: bool = False
     api_key: str | None = None
     examples: bool = True
     load: bool = True
     plan: bool = True
+    plan_changes: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, Any] | None = None
     unknown_words: list[str] = field(default_factory=list)
     light_s: float = 0.12
     heavy_s: float = 0.6
     rate: float = 0.0
+    load_s: float = 0.0
+    silent_s: float = 0.0
     plan_offset: int = 0
     worker_state: str = "ready"
     generations: list[dict[str, Any]] = field(default_factory=list)
@@ -184,6 +188,7 @@ def status(script: Script, now: int) -> dict[str, Any]:
             },
             "predicted_violation_ratio": 0.0, "notes": [],
         },
+        **script.plan_changes,
     }  # fmt: skip
     return {
         "cascade": "scenes", "slo_s": 10.0, "models": list(MODELS),
@@ -234,6 +239,7 @@ def create_app(script: Script) -> FastAPI:
 
     @app.get("/v1/status")
     async def show_status(request: Request) -> Response:
+        await asyncio.sleep(script.silent_s)
         return refused(request) or JSONResponse(status(script, int(time.monotonic() - started)))
 
     @app.get("/playground/examples")
@@ -253,8 +259,11 @@ def create_app(script: Script) -> FastAPI:
 
     @app.put("/playground/load")
     async def set_load(request: Request) -> Response:
-        script.rate = (await request.json())["rate"]
-        script.rates.append(script.rate)
+        asked = (await request.json())["rate"]
+        wait_s, script.load_s = script.load_s, 0.0  # only the first is slow: later ones overtake it
+        await asyncio.sleep(wait_s)
+        script.rate = asked
+        script.rates.append(asked)
         return await load()
 
     @app.post("/v1/images/generations")
@@ -300,6 +309,8 @@ async def stream(
                 "hadis": {**told, "path": "light", "outcome": None, "heavy_quality_score": None},
             })  # fmt: skip
             await asyncio.sleep(script.heavy_s)
+        if script.cut:
+            raise ConnectionAbortedError("the script cuts this answer off")
         final = 0.35 if told["path"] in ("kept", "degraded") else 0.9
         yield event("image_generation.completed", {
             **common, "b64_json": encoded(body["prompt"], seed, final), "hadis": told, "usage": {},

@@ -3,7 +3,7 @@
 import { forThisTab } from "./store.js";
 
 const KEY = "hadis.api-key";
-const PATIENCE_MS = 8000; // a router that accepts and says nothing is away, too
+const PATIENCE_MS = 6000; // a router that accepts and says nothing is away, too
 
 export class ApiError extends Error {
   constructor(message, { status = 0, field = null, code = null, outcome = null, retryAfterS = null } = {}) {

@@ -79,7 +79,7 @@ export function createGallery({ onOpen, onRedraw }) {
 }
 
 // The items with as many pictures, the newest first, as fit into `room` characters.
-function withPictures(items, room) {
+export function withPictures(items, room) {
   let left = room;
   return items.map((item) => {
     left -= item.image?.length ?? 0;
