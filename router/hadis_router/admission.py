@@ -5,6 +5,8 @@ comes before the prompt is scored: under ten times too much load most of the rou
 say no.
 """
 
+from collections import Counter
+
 from hadis.errors import NoWorker, Overloaded
 from hadis.routing import admitting
 from hadis.routing.entry import Route
@@ -20,6 +22,7 @@ class Admission:
     def __init__(self, view: FleetView) -> None:
         self._view = view
         self.in_flight = 0
+        self._unsent: Counter[ModelName] = Counter()
 
     def admit(
         self,
@@ -31,7 +34,7 @@ class Admission:
         backlog_s: float,
         limits: RouterLimits,
     ) -> None:
-        """Count `images` in.
+        """Count `images` in; `note_scored` and `release` count them out again.
 
         Raises Overloaded when there are too many already or `model`, the lightest that would do,
         is not expected to be done by `latest_s` behind the others; NoWorker when nobody has it.
@@ -46,13 +49,20 @@ class Admission:
             raise NoWorker(f"no ready worker holds {model}", retry_after_s=2.0)
         excess_s = finish_s + backlog_s - latest_s
         # An idle fleet that is expected to be too slow may only have been slow once; nobody would
-        # ever find out if the expectation alone kept everyone out.
-        if excess_s > 0 and self.in_flight > 0:
+        # ever find out if the expectation alone kept everyone out. What the profile itself rules
+        # out needs no finding out.
+        is_hopeless = now_s + self._view.book.stated_s(model) > latest_s
+        if excess_s > 0 and (self.in_flight > 0 or is_hopeless):
             raise Overloaded(
-                f"the queue is too long to be done in time, by {excess_s:.1f} s",
+                f"{model} is not expected to be done in time: {excess_s:.1f} s too late",
                 retry_after_s=excess_s,
             )
         self.in_flight += images
+        self._unsent[model] += images
+
+    def note_scored(self, images: int, model: ModelName) -> None:
+        """Note that admitted images go to workers now, whose clocks count them from here on."""
+        self._unsent[model] -= images
 
     def release(self, images: int) -> None:
         """Count the images of an ended request out."""
@@ -60,10 +70,12 @@ class Admission:
 
     def finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when a model's earliest worker is cautiously expected to be done."""
+        # Those still being scored are sent first; no worker's clock knows of them yet.
+        images += self._unsent[model]
         finish_s = self._view.expected_finish_s(model, now_s, images=images)
         if finish_s is None:
             return None
-        return admitting.cautious_finish_s(finish_s, now_s, self._view.caution)
+        return admitting.cautious_finish_s(finish_s, now_s, self._view.cautions[model])
 
 
 def gate_model(

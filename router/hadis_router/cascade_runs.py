@@ -119,7 +119,7 @@ class CascadeRunner:
         call = replace(call, seed=cascading.second_seed(call.seed, same_model=same_model))
         try:
             reply = await self._dispatcher.generate(call, job.latest_s, stopwatch)
-        except (DeadlineExceeded, NoWorker, WorkerLost):
+        except (DeadlineExceeded, NoWorker, Overloaded, WorkerLost):
             return replace(light, path=ImagePath.DEGRADED)
         heavy = _picture(call, reply, ImagePath.LIGHT_HEAVY, by_heavy=True)
         heavy_score = heavy.quality_score
@@ -168,7 +168,7 @@ class CascadeRunner:
                 await asyncio.wait([heavy])  # ends by itself when the time is up
             try:
                 return _picture(call, heavy.result(), ImagePath.HEAVY, by_heavy=True)
-            except NoWorker:
+            except (NoWorker, Overloaded):
                 return await (net or self._degrade(job, stopwatch))
             except (DeadlineExceeded, WorkerLost):
                 if net is None:

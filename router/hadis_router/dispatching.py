@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hadis.errors import DeadlineExceeded, HadisError, NoWorker, WorkerLost
+from hadis.errors import DeadlineExceeded, HadisError, NoWorker, Overloaded, WorkerLost
 from hadis.routing import picking
 from hadis.terms.ids import ModelName
 from hadis.wire.generation import GenerateBody, OutputFormat
@@ -101,8 +101,9 @@ class Dispatcher:
     async def generate(self, call: Call, latest_s: float, stopwatch: Stopwatch) -> Reply:
         """Return the image, or raise when there is none by `latest_s`.
 
-        Raises NoWorker when nobody could be asked, DeadlineExceeded when the time ran out,
-        WorkerLost when a worker was lost and the retry failed too.
+        Raises NoWorker when nobody could be asked, Overloaded when whoever could is full,
+        DeadlineExceeded when the time ran out, WorkerLost when a worker was lost and the retry
+        failed too.
         """
         run = _Run(self, call, latest_s)
         try:
@@ -165,13 +166,20 @@ class Dispatcher:
         sent_s = self._clock()
         try:
             answer = await self._client.generate(worker.ref, body)
-        finally:
-            self._view.note_ended(worker, call.model)
-        if answer.report is not None:
+        except asyncio.CancelledError:
             now_s = self._clock()
+            self._view.note_ended(worker, call.model, now_s, dropped=True)
+            if now_s >= latest_s:  # nobody would learn from those that never come otherwise
+                self._view.note_given_up(call.model, predicted_s, now_s - sent_s)
+            raise
+        now_s = self._clock()
+        self._view.note_ended(worker, call.model, now_s, dropped=answer.report is None)
+        if answer.report is not None:
             self._view.note_report(worker, answer.report, now_s, took_s=now_s - sent_s)
-        if answer.reply is not None or isinstance(answer.error, DeadlineExceeded):
-            self._view.note_prediction(predicted_s, self._clock() - sent_s)
+        if answer.reply is not None:
+            self._view.note_prediction(call.model, predicted_s, now_s - sent_s)
+        elif isinstance(answer.error, DeadlineExceeded):
+            self._view.note_given_up(call.model, predicted_s, now_s - sent_s)
         if answer.reply is not None:
             self._metrics.note_completed(call.model)
         return answer
@@ -304,6 +312,9 @@ class _Run:
         match error:
             case NotResident() | NoWorker():
                 # Nothing was lost: ask the next one, as long as there are any.
+                self._launch()
+            case Overloaded():
+                self._error = error
                 self._launch()
             case DeadlineExceeded():
                 self._error = error

@@ -4,7 +4,7 @@ Tables arrive on the control port, queue states with every reply, faults from fa
 keeps no connection and makes no call; it answers which workers may be asked for a model.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from hadis.routing import admitting, picking
@@ -74,7 +74,7 @@ class FleetView:
         self.table: RoutingTable | None = None
         self.body: RoutingTableBody | None = None
         self.workers: dict[str, Worker] = {}
-        self.caution = admitting.FIRST_CAUTION
+        self.cautions: defaultdict[ModelName, float] = defaultdict(lambda: admitting.FIRST_CAUTION)
         self._not_resident_s = not_resident_s
         self._batch: dict[ModelName, int] = {}
 
@@ -130,10 +130,13 @@ class FleetView:
         return [self._start_s(worker, now_s) + needed_s for worker in workers]
 
     def _start_s(self, worker: Worker, now_s: float) -> float:
-        start_s = picking.start_s(worker.clock_s, now_s)
-        if worker.clock_s < now_s and worker.in_flight:
-            start_s += 0.5 * self.longest_batch_s(worker)  # overdue: it is busier than expected
-        return start_s
+        return picking.start_s(
+            worker.clock_s,
+            now_s,
+            unanswered_s=sum(count * self._shared_s(model) for model, count in worker.sent.items()),
+            batch_s=self.longest_batch_s(worker),
+            silent_s=now_s - worker.progress_s,
+        )
 
     def expected_finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when the earliest worker would be done with `images`; None without a worker."""
@@ -157,8 +160,12 @@ class FleetView:
             shared_s=self._shared_s(model),
         )
 
-    def note_ended(self, worker: Worker, model: ModelName) -> None:
-        """Note that an image is no longer waited for, however it ended."""
+    def note_ended(self, worker: Worker, model: ModelName, now_s: float, *, dropped: bool) -> None:
+        """Note that an image is no longer waited for; `dropped` tells one without an answer."""
+        if dropped:
+            worker.clock_s = picking.clock_after_dropping(
+                worker.clock_s, now_s, shared_s=self._shared_s(model)
+            )
         worker.sent[model] -= 1
         if worker.sent[model] <= 0:
             del worker.sent[model]
@@ -199,12 +206,17 @@ class FleetView:
             worker.failures += 1
             worker.probe_at_s = now_s + picking.avoid_for_s(worker.failures)
 
-    def note_prediction(self, predicted_s: float, took_s: float) -> None:
-        """Learn from an image how far predictions may be trusted."""
-        self.caution = admitting.next_caution(
-            self.caution,
-            underestimated=admitting.is_underestimated(predicted_s, took_s, self.caution),
+    def note_prediction(self, model: ModelName, predicted_s: float, took_s: float) -> None:
+        """Learn from an image how far predictions for its model may be trusted."""
+        caution = self.cautions[model]
+        self.cautions[model] = admitting.next_caution(
+            caution, underestimated=admitting.is_underestimated(predicted_s, took_s, caution)
         )
+
+    def note_given_up(self, model: ModelName, predicted_s: float, waited_s: float) -> None:
+        """Learn from an image that was not there in time: it took longer than `waited_s`."""
+        if admitting.is_underestimated(predicted_s, waited_s, self.cautions[model]):
+            self.note_prediction(model, predicted_s, waited_s)
 
     def note_lacking(self, worker: Worker, model: ModelName, now_s: float) -> None:
         """Remember a worker's word that a model is not resident in it."""

@@ -125,17 +125,21 @@ class Generation:
         draw = router.draws.random()
         lane = table.lanes[entry.draw_lane([lane.share for lane in table.lanes], draw)]
         lane = self._with_stages(lane)
+        gate = gate_model(request.route, lane, request.model, self._cascade.planner.on_overload)
         router.admission.admit(
             images=request.images,
-            model=gate_model(request.route, lane, request.model, self._cascade.planner.on_overload),
+            model=gate,
             now_s=router.clock(),
             latest_s=self._latest_s,
             backlog_s=router.hardness.backlog_s,
             limits=self._cascade.limits,
         )
         self._life.admit()
-        await on_admitted()
-        hardness = await self._score()
+        try:
+            await on_admitted()
+            hardness = await self._score()
+        finally:
+            router.admission.note_scored(request.images, gate)
         stage = entry.enter(request.route, hardness, lane.hardness_threshold)
         if request.route is Route.PLANNED:
             router.metrics.note_entered(request.images, direct=stage is Stage.HEAVY)

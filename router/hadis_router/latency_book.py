@@ -8,7 +8,7 @@ from itertools import pairwise
 from hadis.terms.ids import ModelName
 from hadis.terms.profiles import Profile
 
-SMOOTHING = 0.2  # weight of the newest batch: half of an estimate is replaced in three
+SMOOTHING = 0.2  # weight of the newest answer: half of an estimate is replaced in three
 HALF_LIFE_S = 30.0
 """What was learnt fades while nothing new is seen, half of it in this time. A model that was slow
 for a moment would otherwise be expected to be late, never be asked again, and so never be seen to
@@ -39,13 +39,18 @@ class LatencyBook:
         return self._transit_s.faded(0.0, self._clock())
 
     def replace_profile(self, profile: Profile | None) -> None:
-        """Take over a new profile; what was learnt about its models starts anew."""
+        """Take over a profile; what was learnt about models whose latencies changed starts anew."""
+        before = self._measured
         self._measured = (
             {}
             if profile is None
             else {entry.name: dict(sorted(entry.latency_s.items())) for entry in profile.models}
         )
-        self._scale = {}
+        self._scale = {
+            model: learnt
+            for model, learnt in self._scale.items()
+            if before.get(model) == self._measured.get(model)
+        }
 
     def observe(self, model: ModelName, batch_size: int, seconds: float) -> None:
         """Learn from one finished batch."""
@@ -64,6 +69,10 @@ class LatencyBook:
     def batch_s(self, model: ModelName, batch_size: int = 1) -> float:
         """Return the expected seconds of a batch."""
         return self._present_scale(model) * self._stated_s(model, max(1, batch_size))
+
+    def stated_s(self, model: ModelName) -> float:
+        """Return the profile's own seconds for one image, 0 without one."""
+        return self._stated_s(model, 1) if model in self._measured else 0.0
 
     def _present_scale(self, model: ModelName) -> float:
         unlearnt = 1.0 if model in self._measured else 0.0

@@ -6,12 +6,13 @@ connection, which is how the worker learns that nobody waits any more.
 """
 
 import asyncio
+import json
 from dataclasses import dataclass
 
 import aiohttp
 from pydantic import ValidationError
 
-from hadis.errors import DeadlineExceeded, HadisError, NoWorker, WorkerLost
+from hadis.errors import DeadlineExceeded, HadisError, NoWorker, Overloaded, WorkerLost
 from hadis.terms.assignments import WorkerRef
 from hadis.wire.generation import REPORT_HEADER, GenerateBody, GenerateReport
 
@@ -121,6 +122,8 @@ def _error_of(worker: WorkerRef, status: int, content: bytes) -> HadisError:
     match status:
         case 409:
             return NotResident(f"worker {worker.name} does not hold the model")
+        case 503 if _reason(content) == "overloaded":
+            return Overloaded(f"the queue of worker {worker.name} is full")
         case 503:
             return NoWorker(f"worker {worker.name} is not ready")
         case 504:
@@ -129,3 +132,11 @@ def _error_of(worker: WorkerRef, status: int, content: bytes) -> HadisError:
             return GenerationFailed(f"worker {worker.name} could not make the image: {told}")
         case _:
             return WorkerLost(f"worker {worker.name} answered {status}: {told}")
+
+
+def _reason(content: bytes) -> object:
+    """Return the machine-readable reason of a worker's error, None when it gives none."""
+    try:
+        return json.loads(content)["error"]["reason"]
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from hadis.routing import admitting
-from support.router_fixtures import Fleet, RouterUnderTest
+from hadis_router.latency_book import LatencyBook
+from support.router_fixtures import BIG, TINY, Fleet, RouterUnderTest, a_profile
 from support.scripted_workers import RunningWorker
 
 # A busy machine makes a draw slow, not wrong.
@@ -28,7 +29,9 @@ def fleet(servers: Fleet) -> Fleet:
     """A light worker w0, a heavy worker w1, the cascade `a_cascade()`, thresholds 0.5 and 0.5."""
     servers.light.renew()
     servers.heavy.renew()
-    servers.router.router.view.caution = admitting.LEAST_CAUTION
+    view = servers.router.router.view
+    view.cautions.update(dict.fromkeys((TINY, BIG), admitting.LEAST_CAUTION))
+    view.book = LatencyBook(a_profile())
     servers.use_cascade()
     servers.route()
     return servers

@@ -126,6 +126,35 @@ def test_a_clock_moves_on_with_every_image_sent(clock, now, alone, shared):
     assert later >= now
 
 
+def test_a_worker_that_answers_in_time_is_believed():
+    held = {"unanswered_s": 3.0, "batch_s": 0.5}
+    assert picking.start_s(12.0, 10.0, silent_s=0.5, **held) == 12.0
+    assert picking.start_s(9.0, 10.0, silent_s=0.5, **held) == 10.25  # its clock has run out
+    assert picking.start_s(9.0, 10.0) == 10.0
+
+
+@given(seconds, seconds, st.floats(0.01, 5), st.floats(0.01, 100), st.floats(0, 100))
+def test_the_longer_a_worker_is_silent_the_later_it_is_expected(clock, now, batch, held, silent):
+    def start(silent_s):
+        return picking.start_s(clock, now, unanswered_s=held, batch_s=batch, silent_s=silent_s)
+
+    assert max(clock, now) <= start(silent) <= start(silent + 1.0)
+
+
+def test_a_silent_worker_is_expected_at_the_pace_that_its_silence_shows():
+    # A batch of 0.5 s has taken 1.75 s, 1 s of it beyond the tolerance: three times as long. One
+    # batch is about to end (half of one, to be careful), 2 s of work are behind it.
+    start_s = picking.start_s(10.5, 10.0, unanswered_s=2.5, batch_s=0.5, silent_s=1.75)
+    assert start_s == pytest.approx(10.0 + 3.0 * (2.0 + 0.25))
+
+
+@given(seconds, seconds, st.floats(0, 10))
+def test_a_dropped_image_moves_the_clock_back_but_not_behind_the_present(clock, now, shared):
+    after = picking.clock_after_dropping(clock, now, shared_s=shared)
+    assert min(clock, now) <= after <= clock
+    assert after >= clock - shared
+
+
 def test_a_reply_sets_the_clock_right():
     assert picking.clock_after_reply(10.0, 2.5) == 12.5
     assert picking.clock_after_reply(10.0, -1.0) == 10.0

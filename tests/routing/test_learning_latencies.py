@@ -22,6 +22,17 @@ def test_a_slower_machine_is_learnt_for_all_batch_sizes():
     assert book.batch_s(BIG) == pytest.approx(0.03)
 
 
+def test_a_profile_that_says_the_same_of_a_model_leaves_what_was_learnt_about_it():
+    book = LatencyBook(a_profile(tiny_s=0.1, big_s=1.0), clock=lambda: 0.0)
+    for _ in range(60):
+        book.observe(TINY, 1, 0.2)
+        book.observe(BIG, 1, 2.0)
+    book.replace_profile(a_profile(tiny_s=0.1, big_s=1.5))
+    assert book.batch_s(TINY) == pytest.approx(0.2, rel=0.01)
+    assert book.batch_s(BIG) == pytest.approx(1.5)
+    assert (book.stated_s(TINY), LatencyBook().stated_s(TINY)) == (pytest.approx(0.1), 0.0)
+
+
 def test_without_a_profile_nothing_is_expected_until_something_was_seen():
     book = LatencyBook(clock=lambda: 0.0)
     assert book.batch_s(TINY, 3) == 0.0

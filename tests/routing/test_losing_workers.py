@@ -39,6 +39,33 @@ def test_an_image_whose_retry_fails_too_is_an_error(fleet, fault):
     assert fleet.light.counts["received"] + fleet.heavy.counts["received"] == 2
 
 
+def test_a_worker_whose_queue_is_full_is_passed_over_and_not_avoided(fleet):
+    fleet.route(LIGHT_ONLY)
+    fleet.light.renew(broken={"tiny": "full"})
+    fleet.route(LIGHT_ONLY)
+    assert fleet.told()["path"] == "light"
+    assert fleet.heavy.counts["completed"] == 1
+    assert worker_states(fleet) == {"w0": "ready", "w1": "ready"}
+
+
+def test_a_request_for_which_every_queue_is_full_is_refused_as_overload(fleet):
+    fleet.light.renew(broken={"tiny": "full"})
+    fleet.heavy.renew(broken={"tiny": "full"})
+    fleet.route(LIGHT_ONLY)
+    error = fleet.refused()
+    assert (error.status_code, error.body["hadis"]["outcome"]) == (429, "rejected")
+    assert 1 <= int(error.response.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("hardness", [2.0, -1.0])
+def test_a_light_image_is_delivered_when_every_heavy_queue_is_full(fleet, hardness):
+    for worker in (fleet.light, fleet.heavy):
+        worker.renew(scores={"tiny": 0.1}, broken={"big": "full"})
+    fleet.route(a_lane(hardness, 0.5))
+    told = fleet.told()
+    assert (told["path"], told["model"]) == ("degraded", "tiny")
+
+
 def test_a_failed_worker_is_avoided_and_comes_back_by_a_probe(fleet, eventually):
     fleet.route(LIGHT_ONLY)
     fleet.light.renew(faults=["die"], healthy=False)

@@ -30,7 +30,10 @@ from starlette.types import Receive, Scope, Send
 from hadis.wire.generation import REPORT_HEADER, GenerateBody, GenerateReport, QueueState
 from hadis_serving import ports, servers
 
-FAULTS = ("error", "refuse", "lacks", "die", "hang", "foreign", "garbage", "expired", "unreadable")
+FAULTS = (
+    "error", "refuse", "full", "lacks", "die", "hang",
+    "foreign", "garbage", "expired", "unreadable",
+)  # fmt: skip
 
 
 @dataclass
@@ -140,6 +143,8 @@ class ScriptedWorker:
             return self._error(job, 500)
         if fault == "refuse":
             return self._error(job, 503)
+        if fault == "full":
+            return self._error(job, 503, "overloaded")
         if fault == "expired":
             return self._error(job, 504)
         resident = self.script.resident
@@ -160,13 +165,13 @@ class ScriptedWorker:
         self.counts["completed"] += 1
         return Response(content, media_type="image/png", headers={REPORT_HEADER: header})
 
-    def _error(self, job: Job, status: int) -> Response:
+    def _error(self, job: Job, status: int, reason: str = "scripted") -> Response:
         report = GenerateReport(
             worker=self.name, uid=self.uid, model=job.body.model, queue=self._state()
         )
         self.counts[f"answered {status}"] += 1
         return Response(
-            json.dumps({"error": {"message": "scripted", "reason": "scripted"}}),
+            json.dumps({"error": {"message": "scripted", "reason": reason}}),
             status,
             headers={REPORT_HEADER: report.model_dump_json()},
         )

@@ -8,10 +8,34 @@ several routers that all see the same, slightly old clocks.
 
 from collections.abc import Sequence
 
+OVERDUE_TOLERANCE_S = 0.25
+"""A worker is not taken for slow by less: answers travel, and machines hesitate."""
 
-def start_s(clock_s: float, now_s: float) -> float:
-    """Return when an image sent now would be started."""
-    return clock_s if clock_s > now_s else now_s
+
+def start_s(
+    clock_s: float,
+    now_s: float,
+    *,
+    unanswered_s: float = 0.0,
+    batch_s: float = 0.0,
+    silent_s: float = 0.0,
+) -> float:
+    """Return when an image sent now would be started.
+
+    The clock runs on whether or not the worker gets on. One that holds images when its clock has
+    run out is half a batch behind at least; one that is silent for longer than its batch takes is
+    judged by what it has not answered (`unanswered_s` at the expected pace), at the pace that the
+    silence shows.
+    """
+    if unanswered_s <= 0.0 or batch_s <= 0.0:
+        return max(clock_s, now_s)
+    start_s = clock_s if clock_s >= now_s else now_s + 0.5 * batch_s
+    overdue_s = silent_s - batch_s - OVERDUE_TOLERANCE_S
+    if overdue_s <= 0.0:
+        return start_s
+    slowdown = 1.0 + overdue_s / batch_s
+    behind_s = max(0.0, unanswered_s - batch_s) + 0.5 * batch_s
+    return max(start_s, now_s + slowdown * behind_s)
 
 
 def clock_after_sending(clock_s: float, now_s: float, *, alone_s: float, shared_s: float) -> float:
@@ -21,6 +45,11 @@ def clock_after_sending(clock_s: float, now_s: float, *, alone_s: float, shared_
     of a full batch (`shared_s`).
     """
     return now_s + alone_s if clock_s <= now_s else clock_s + shared_s
+
+
+def clock_after_dropping(clock_s: float, now_s: float, *, shared_s: float) -> float:
+    """Return the clock once a worker was told to drop an image that it had not answered."""
+    return max(min(clock_s, now_s), clock_s - shared_s)
 
 
 def clock_after_reply(

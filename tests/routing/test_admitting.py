@@ -1,0 +1,143 @@
+"""Who is let in, and how the expectation of being in time follows what workers show."""
+
+import pytest
+
+from hadis.errors import NoWorker, Overloaded
+from hadis.routing import admitting
+from hadis.terms.cascades import RouterLimits
+from hadis.wire.assignments import RoutingTableBody
+from hadis.wire.generation import GenerateReport, QueueState
+from hadis_router.admission import Admission
+from hadis_router.fleet_view import FleetView
+from hadis_router.latency_book import LatencyBook
+from support.router_fixtures import BIG, TINY, a_profile
+
+NOW_S = 1000.0
+BATCH_S = 0.5
+
+
+@pytest.fixture
+def view():
+    """One worker on TINY, half a second an image, batches of one."""
+    return a_view(1)
+
+
+def a_view(workers):
+    view = FleetView(LatencyBook(a_profile(BATCH_S, 2.0), clock=lambda: NOW_S), not_resident_s=2.0)
+    view.cautions.update(dict.fromkeys((TINY, BIG), 1.0))
+    refs = [
+        {"name": f"w{index}", "address": f"x:{index}", "uid": f"u{index}", "model": TINY}
+        for index in range(workers)
+    ]
+    lane = {"light": TINY, "heavy": BIG, "hardness_threshold": 0.5, "quality_threshold": 0.5}
+    view.apply(
+        RoutingTableBody.model_validate(
+            {"version": 1, "lanes": [{"share": 1, **lane}], "workers": refs,
+             "plan": {"batch": {TINY: 1, BIG: 1}}}
+        )
+    )  # fmt: skip
+    return view
+
+
+def ask(admission, *, now_s=NOW_S, within_s=10.0, images=1, scored=True):
+    admission.admit(
+        images=images,
+        model=TINY,
+        now_s=now_s,
+        latest_s=now_s + within_s,
+        backlog_s=0.0,
+        limits=RouterLimits(max_in_flight=512),
+    )
+    if scored:
+        admission.note_scored(images, TINY)
+
+
+def let_in(admission, **how):
+    """Count the requests of a burst that are let in; at most a hundred are tried."""
+    for count in range(100):
+        try:
+            ask(admission, **how)
+        except Overloaded:
+            return count
+    return 100
+
+
+@pytest.mark.parametrize(("workers", "want"), [(1, 20), (2, 40)])
+def test_a_burst_that_is_still_being_scored_fills_the_queue_and_no_more(workers, want):
+    # An image takes 0.5 s and there are 10 s. Nothing of the burst is at a worker yet.
+    assert let_in(Admission(a_view(workers)), scored=False) == pytest.approx(want, abs=1)
+
+
+def test_what_was_sent_is_counted_once(view):
+    admission = Admission(view)
+    for _ in range(5):
+        ask(admission)
+        view.note_sent(view.workers["w0"], TINY, NOW_S)
+    assert admission.finish_s(TINY, NOW_S) == pytest.approx(NOW_S + 6 * BATCH_S)
+
+
+def test_a_worker_that_has_slowed_down_is_found_out_by_its_silence(view):
+    admission, worker = Admission(view), view.workers["w0"]
+    for _ in range(8):
+        ask(admission)
+        view.note_sent(worker, TINY, NOW_S)
+    ask(admission, now_s=NOW_S + 0.5)  # all as expected: 4 s of work for 10 s of time
+    with pytest.raises(Overloaded) as refused:  # three times as slow: 12 s of work
+        ask(admission, now_s=NOW_S + 2.0)
+    assert 1 <= refused.value.retry_after_s <= 60
+
+
+def test_images_that_never_came_in_time_teach_caution_too(view):
+    before = view.cautions[TINY]
+    for _ in range(10):
+        view.note_given_up(TINY, 0.5, 9.5)
+    assert view.cautions[TINY] > 1.3 * before
+    assert view.cautions[BIG] == before
+    learnt = view.cautions[TINY]
+    view.note_given_up(TINY, 9.0, 9.5)  # it may still have been right
+    assert view.cautions[TINY] == learnt
+
+
+def test_images_that_their_clients_left_make_room_at_once(view):
+    worker = view.workers["w0"]
+    for _ in range(50):
+        view.note_sent(worker, TINY, NOW_S)
+    assert view.expected_finish_s(TINY, NOW_S) > NOW_S + 20
+    for _ in range(50):
+        view.note_ended(worker, TINY, NOW_S, dropped=True)
+    assert view.expected_finish_s(TINY, NOW_S) == pytest.approx(NOW_S + BATCH_S)
+
+
+def test_a_reply_that_tells_of_a_long_queue_closes_the_door(view):
+    admission, worker = Admission(view), view.workers["w0"]
+    ask(admission)
+    view.note_sent(worker, TINY, NOW_S)
+    view.note_ended(worker, TINY, NOW_S + 0.5, dropped=False)
+    queue = QueueState(waiting=30, running=1, free_in_s=15.0)
+    report = GenerateReport(
+        worker="w0", uid="u0", model=TINY, generate_s=0.5, batch_size=1, queue=queue
+    )
+    view.note_report(worker, report, NOW_S + 0.5, took_s=0.5)
+    with pytest.raises(Overloaded):
+        ask(admission, now_s=NOW_S + 0.5)
+
+
+def test_an_idle_fleet_is_tried_unless_the_profile_itself_says_no(view):
+    for _ in range(60):
+        view.book.observe(TINY, 1, 30.0)
+    ask(Admission(view))
+    with pytest.raises(Overloaded):
+        ask(Admission(view), within_s=0.4)
+
+
+def test_without_a_worker_nobody_is_let_in():
+    with pytest.raises(NoWorker):
+        ask(Admission(a_view(0)))
+
+
+def test_caution_is_learnt_for_each_model():
+    view = a_view(1)
+    for _ in range(200):
+        view.note_prediction(BIG, 0.5, 9.0)
+    assert view.cautions[BIG] == admitting.MOST_CAUTION
+    assert view.cautions[TINY] == 1.0
