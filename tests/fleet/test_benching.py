@@ -149,7 +149,7 @@ def test_the_load_process_sends_at_the_rate_that_it_is_told() -> None:
 
     async def slide(url: str) -> list[int]:
         async with open_session(None) as session:
-            load = Load(Sender(session, url, slo_s=5.0), ["a red circle"], 5.0)
+            load = Load(Sender(session, url, slo_s=5.0), ["a red circle"])
             running = asyncio.create_task(load.run())
             counts = []
             for rate in (0.0, 30.0, 0.0):
@@ -166,3 +166,26 @@ def test_the_load_process_sends_at_the_rate_that_it_is_told() -> None:
         off, on, off_again = asyncio.run(slide(url))
     assert (off, off_again) == (0, 0)
     assert 15 <= on <= 90
+
+
+def test_the_load_process_judges_by_the_slo_that_the_cascade_has_now() -> None:
+    from hadis_cli.benching.load_process import follow_slo
+    from hadis_cli.benching.sending import Sender, open_session
+
+    script = Script(slo_s=4.0)
+
+    async def follow(url: str) -> None:
+        async with open_session(None) as session:
+            sender = Sender(session, url, slo_s=10.0, tell_slo=False)
+            following = asyncio.create_task(follow_slo(sender, session, url, every_s=0.01))
+            async with asyncio.timeout(60):
+                while sender.slo_s != 4.0:
+                    await asyncio.sleep(0.01)
+                script.slo_s = 0.0  # no answer that makes sense: the last one stands
+                await asyncio.sleep(0.1)
+            assert sender.slo_s == 4.0
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    with scripted_endpoint.serve(script) as url:
+        asyncio.run(follow(url))

@@ -26,6 +26,7 @@ class Script:
 
     answer: Callable[[dict[str, Any], int], Response] | None = None
     delay_s: float = 0.0
+    slo_s: float = 10.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     arrived_s: list[float] = field(default_factory=list)
@@ -63,8 +64,12 @@ def serve(script: Script) -> Iterator[str]:
     async def examples(_request: Request) -> Response:
         return JSONResponse({"groups": [{"title": "Easy", "prompts": ["a red circle", "a dog"]}]})
 
+    async def status(_request: Request) -> Response:
+        return JSONResponse({"slo_s": script.slo_s})
+
     app = Starlette(
         routes=[
+            Route("/v1/status", status),
             Route("/v1/images/generations", generate, methods=["POST"]),
             Route("/playground/examples", examples),
         ]

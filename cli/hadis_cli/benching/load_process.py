@@ -14,27 +14,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from hadis.errors import HadisError
 from hadis_cli.benching.arrivals import MAX_SEED, read_prompts
 from hadis_cli.benching.books import Entry, Tally
-from hadis_cli.benching.sending import Sender, open_session
+from hadis_cli.benching.sending import Sender, fetch_slo_s, open_session
 from hadis_cli.fleet import orphans
 
 MAX_RATE_PER_S = 200.0
 MAX_OPEN = 2000
 """Open requests after which no more are sent: a stopped router must not fill our memory."""
+FOLLOW_EVERY_S = 5.0
 LOG = logging.getLogger("load")
 
 
 class Load:
     """Poisson arrivals at a rate that may change at any time."""
 
-    def __init__(self, sender: Sender, prompts: Sequence[str], slo_s: float) -> None:
+    def __init__(self, sender: Sender, prompts: Sequence[str]) -> None:
         self._sender = sender
         self._prompts = prompts
-        self._slo_s = slo_s
         self._rate_per_s = 0.0
         self._changed = asyncio.Event()
         self._draw = random.Random()
@@ -83,8 +84,20 @@ class Load:
         return True
 
     async def _one(self, entry: Entry, origin_s: float) -> None:
+        slo_s = self._sender.slo_s  # the one in force when it was sent
         await self._sender.send(entry, origin_s)
-        self.tally.book(entry, self._slo_s)
+        self.tally.book(entry, slo_s)
+
+
+async def follow_slo(
+    sender: Sender, session: aiohttp.ClientSession, url: str, *, every_s: float = FOLLOW_EVERY_S
+) -> None:
+    """Judge by the SLO that the cascade has now: its file may change while the load runs."""
+    while True:
+        await asyncio.sleep(every_s)
+        slo_s = await fetch_slo_s(session, url)
+        if slo_s is not None:
+            sender.slo_s = slo_s
 
 
 def create_app(load: Load) -> web.Application:
@@ -128,7 +141,7 @@ async def serve(options: argparse.Namespace) -> None:
     prompts = read_prompts(options.prompts.read_text(encoding="utf-8"), source=str(options.prompts))
     async with open_session(options.api_key) as session:
         sender = Sender(session, options.url, slo_s=options.slo, tell_slo=False)
-        load = Load(sender, prompts, options.slo)
+        load = Load(sender, prompts)
         runner = web.AppRunner(create_app(load), access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", options.port)
@@ -136,9 +149,11 @@ async def serve(options: argparse.Namespace) -> None:
         port = runner.addresses[0][1]
         sys.stdout.write(json.dumps({"event": "listening", "port": port}) + "\n")
         sys.stdout.flush()
+        following = asyncio.create_task(follow_slo(sender, session, options.url))
         try:
             await load.run()
         finally:
+            following.cancel()
             await runner.cleanup()
 
 
@@ -147,7 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hadis-load", description=__doc__)
     parser.add_argument("--url", required=True, help="endpoint to load")
     parser.add_argument("--prompts", required=True, type=Path, help="file, one prompt a line")
-    parser.add_argument("--slo", required=True, type=float, help="seconds that count as late")
+    parser.add_argument(
+        "--slo", required=True, type=float, help="seconds allowed until the endpoint tells its own"
+    )
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one")
     parser.add_argument("--parent", type=int, help="end when this process is gone")
     options = parser.parse_args(argv)

@@ -20,14 +20,17 @@ PATIENCE_S = 30.0
 
 
 class Sender:
-    """Sends requests to one endpoint. `slo_s` is judged; it is sent along when `tell_slo`."""
+    """Sends requests to one endpoint. `slo_s` is judged; it is sent along when `tell_slo`.
+
+    `slo_s` may be set anew between requests where it is not sent along.
+    """
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, *, slo_s: float, tell_slo: bool = True
     ) -> None:
         self._session = session
         self._url = f"{url}/v1/images/generations"
-        self._timeout = aiohttp.ClientTimeout(total=slo_s + PATIENCE_S, sock_connect=CONNECT_S)
+        self.slo_s = slo_s
         self._headers = {"Hadis-Deadline-Seconds": f"{slo_s:g}"} if tell_slo else {}
 
     async def send(self, entry: Entry, origin_s: float) -> None:
@@ -38,7 +41,9 @@ class Sender:
                 self._url,
                 json={"prompt": entry.prompt, "seed": entry.seed},
                 headers=self._headers,
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(
+                    total=self.slo_s + PATIENCE_S, sock_connect=CONNECT_S
+                ),
                 trace_request_ctx=(entry, origin_s),
             ) as reply:
                 body = await reply.read()
@@ -110,6 +115,17 @@ async def fetch_examples(session: aiohttp.ClientSession, url: str) -> list[str]:
     if not prompts:
         raise HadisError(f"{url} offers no example prompts; give --prompts FILE")
     return prompts
+
+
+async def fetch_slo_s(session: aiohttp.ClientSession, url: str) -> float | None:
+    """Return the seconds that the endpoint's cascade allows a request; None without an answer."""
+    timeout = aiohttp.ClientTimeout(total=CONNECT_S)
+    try:
+        async with session.get(f"{url}/v1/status", timeout=timeout) as reply:
+            slo_s = float((await reply.json())["slo_s"])
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return slo_s if slo_s > 0 else None
 
 
 async def _note_sent(
