@@ -1,5 +1,7 @@
 """Plans small enough to work out by hand."""
 
+import math
+
 import pytest
 
 from hadis.errors import InvalidInput
@@ -104,6 +106,16 @@ def test_workers_are_busy_at_most_up_to_the_limit() -> None:
     # 3 workers carry 1/s in pairs at exactly 100 %; at 90 % they do not.
     plan = solving.solve(a_problem(workers=3, utilisation_limit=0.9))
     assert plan.quality == 15.0
+
+
+def test_a_lone_worker_of_a_cascade_makes_light_images() -> None:
+    # Half of the prompts need large, but there is one worker: no plan may count on a second.
+    profile = a_profile(LATENCIES, [HALF])
+    plan = solving.solve(a_problem(profile=profile, workers=1))
+    assert plan.status is PlanStatus.OVERLOAD
+    assert plan.workers == {"small": 1, "large": 0}
+    assert plan.reasons.predicted_violation_ratio == 1.0
+    assert all(math.isfinite(share) for share in plan.reasons.utilisation.values())
 
 
 def test_an_overload_misses_as_few_as_possible_and_then_prefers_quality() -> None:

@@ -28,8 +28,8 @@ class Arrangement:
 
     @property
     def utilisation(self) -> dict[ModelName, float]:
-        """Share of its time that each pool is busy."""
-        return {name: load / self.workers[name] for name, load in self.load.items()}
+        """Share of its time that each pool is busy; of one without workers, that of one worker."""
+        return {name: load / max(self.workers[name], 1) for name, load in self.load.items()}
 
 
 def arrange(problem: Problem, mix: Sequence[RowShare]) -> Arrangement | None:

@@ -74,7 +74,7 @@ def _share(workers: int, load: Floats, uses: Bools) -> Floats:
 def _arrangement(
     problem: Problem, table: Table, row: int, positions: tuple[int, int], light_workers: int
 ) -> Arrangement:
-    counts = (light_workers, problem.workers - light_workers)
+    counts = _counts(problem, light_workers, both=bool(table.uses[row].all()))
     workers: dict[int, int] = {}
     batch: dict[int, int] = {}
     load: dict[int, float] = {}
@@ -89,8 +89,18 @@ def _arrangement(
     )
     name = table.models
     return Arrangement(
-        workers={name[i]: max(n, 1) for i, n in workers.items()},
+        workers={name[i]: n for i, n in workers.items()},
         batch={name[i]: size for i, size in batch.items()},
         load={name[i]: share for i, share in load.items()},
         latency_s=path_s + table.overhead_s,
     )
+
+
+def _counts(problem: Problem, light_workers: int, *, both: bool) -> tuple[int, int]:
+    """Return light and heavy workers, at least one of each where there are two.
+
+    A lone worker of a cascade goes to light: its images are kept for want of a heavy one.
+    """
+    budget = max(problem.workers, 1)
+    light = min(max(light_workers, 1), max(budget - 1, 1)) if both else light_workers
+    return light, budget - light
