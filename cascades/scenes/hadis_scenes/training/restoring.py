@@ -70,4 +70,4 @@ def restore(work: Path, package: Path) -> None:
     _checkpoint(work, "light-distilled", light, distillation.RECIPE, finished=False)
     trainee = matching.Trainee(discriminators.Matcher())
     _load(trainee.matcher, package / "discriminators" / "matching" / "model.safetensors")
-    _checkpoint(work, "matching", trainee, matching.RECIPE, finished=True)
+    _checkpoint(work, "matching", trainee, matching.RECIPE, finished=False)
