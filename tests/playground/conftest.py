@@ -5,7 +5,6 @@ asyncio tests of the same process could not bear: so the browser lives in a thre
 every test that asks for `page` runs its body there.
 """
 
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,15 +21,9 @@ from playwright.sync_api import (
 )
 
 from support.browser_journal import Journal
+from support.browsers import PATIENCE_MS, launch, require_chromium
 from support.scripted_router import Script, create_app
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-extensions", "--no-first-run",
-    "--in-process-gpu", "--mute-audio",
-]  # fmt: skip
-PATIENCE_MS = 60_000  # on two busy cores the browser may get little of them
 DESKTOP = {"width": 1440, "height": 1000}
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -56,12 +49,9 @@ def browser_thread() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="session")
 def browser(browser_thread: ThreadPoolExecutor) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("the playground's tests need chromium: apt-get install chromium")
+    require_chromium()
     playwright = browser_thread.submit(lambda: sync_playwright().start()).result()
-    browser = browser_thread.submit(
-        lambda: playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-    ).result()
+    browser = browser_thread.submit(launch, playwright).result()
     yield browser
     browser_thread.submit(browser.close).result()
     browser_thread.submit(playwright.stop).result()
