@@ -101,12 +101,7 @@ class FleetView:
         for worker in known.values():
             worker.gone = True
         self.table, self.body = table, body
-        batches = (body.plan or {}).get("batch")
-        self._batch = (
-            {ModelName(str(model)): int(size) for model, size in batches.items()}
-            if isinstance(batches, dict)
-            else {}
-        )
+        self._batch = _batch_sizes((body.plan or {}).get("batch"))
         return table.version
 
     def pools(self, model: ModelName, now_s: float, tried: set[str]) -> Pools:
@@ -200,7 +195,7 @@ class FleetView:
         """Note whether an avoided worker answered a probe: it is back, or avoided for longer."""
         if alive:
             worker.probe_at_s = None
-            worker.clock_s = now_s
+            worker.clock_s = max(worker.clock_s, now_s)  # it may still hold images
             worker.progress_s = now_s
         else:
             worker.failures += 1
@@ -248,3 +243,14 @@ class FleetView:
     def _shared_s(self, model: ModelName) -> float:
         batch = max(1, self._batch.get(model, 1))
         return self.book.batch_s(model, batch) / batch
+
+
+def _batch_sizes(told: object) -> dict[ModelName, int]:
+    """Return the planned batch sizes; a plan's summary is not checked elsewhere."""
+    if not isinstance(told, dict):
+        return {}
+    return {
+        ModelName(str(model)): size
+        for model, size in told.items()
+        if isinstance(size, int) and size >= 1
+    }

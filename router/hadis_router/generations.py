@@ -122,6 +122,8 @@ class Generation:
             raise NoWorker("the router is shutting down", retry_after_s=2.0)
         if table is None:
             raise NoWorker("there is no plan yet; the controller is starting", retry_after_s=2.0)
+        if router.hardness.trouble is not None:
+            raise NoWorker(router.hardness.trouble, retry_after_s=2.0)
         draw = router.draws.random()
         lane = table.lanes[entry.draw_lane([lane.share for lane in table.lanes], draw)]
         lane = self._with_stages(lane)

@@ -22,7 +22,15 @@ class HardnessThread:
         self._loading: asyncio.Future[None] | None = None
         self._waiting = 0
         self._mean_s = 0.0
-        self.loaded = False
+        self._fault: str | None = None
+        self._loaded = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no prompt can be scored now, None when one can."""
+        if self._loaded:
+            return None
+        return self._fault or "the hardness features are loading"
 
     @property
     def backlog_s(self) -> float:
@@ -34,11 +42,15 @@ class HardnessThread:
         self._scorer = scoring.Scorer(weights)
 
     async def load(self) -> None:
-        """Load what scoring needs; later calls wait for the first."""
+        """Load what scoring needs; later calls wait for the first. A failure is told, and stays."""
         if self._loading is None:
             self._loading = asyncio.get_running_loop().run_in_executor(self._executor, _warm)
-        await asyncio.shield(self._loading)
-        self.loaded = True
+        try:
+            await asyncio.shield(self._loading)
+        except Exception as error:
+            self._fault = f"hardness cannot be scored: {str(error) or type(error).__name__}"
+            raise
+        self._loaded = True
 
     async def score(self, prompt: str) -> scoring.Hardness:
         """Score a prompt in its turn."""

@@ -95,8 +95,10 @@ class Router:
             return "draining"
         if self.view.table is None:
             return "no routing table yet"
-        if not self.hardness.loaded:
-            return "the hardness features are loading"
+        if self.hardness.trouble is not None:
+            return self.hardness.trouble
+        if not self.view.workers:
+            return "the plan has no workers yet"
         if all(worker.is_avoided for worker in self.view.workers.values()):
             return "no worker answers"
         return None
@@ -132,7 +134,7 @@ class Router:
         try:
             await self.hardness.load()
         except Exception:  # whatever is missing, the router says why it is not ready
-            log.exception("hardness cannot be scored: are spaCy and its pipeline installed?")
+            log.exception("hardness cannot be scored")
 
     async def _probe_avoided(self) -> None:
         while True:

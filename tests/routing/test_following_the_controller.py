@@ -102,6 +102,11 @@ def test_lanes_whose_shares_do_not_add_up_are_refused(fleet):
     assert "add up to 0.5" in told["error"]["message"]
 
 
+def test_batch_sizes_that_are_none_are_passed_over(fleet):
+    fleet.route(LIGHT_ONLY, plan={**PLAN, "batch": {"tiny": None, "big": "many"}})
+    assert fleet.told()["path"] == "light"
+
+
 def test_a_changed_cascade_holds_for_new_requests(fleet):
     fleet.route(LIGHT_ONLY)
     easy = fleet.told("a red circle")["hardness"]
