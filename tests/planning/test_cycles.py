@@ -288,6 +288,23 @@ def test_slower_workers_get_a_lighter_plan() -> None:
     assert slow.latency_s <= CASCADE.slo_s
 
 
+def test_one_slow_report_changes_nothing_and_lasting_slowness_does() -> None:
+    loop = Loop()
+    for _ in range(10):
+        settled = loop.step(arrivals=4)
+    slow = tuple(a_worker(n, latency_scale=8.0) for n in range(2))
+    quick = tuple(a_worker(n, latency_scale=1.0) for n in range(2))
+    loop.workers = quick
+    loop.step(arrivals=4)
+    loop.workers = tuple(replace(worker, latency_scale=1.3) for worker in quick)
+    assert loop.step(arrivals=4).plan.lanes == settled.plan.lanes
+    loop.workers = slow
+    for _ in range(6):
+        output = loop.step(arrivals=4)
+    assert output.plan.quality < settled.plan.quality
+    assert output.state.latency_scale == pytest.approx(8.0, rel=0.1)
+
+
 def test_the_summary_has_every_key_of_a_plan_line() -> None:
     summary = Loop().step().summary
     want = {"status", "pair", "hardness_threshold", "quality_threshold", "quality", "workers"}

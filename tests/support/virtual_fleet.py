@@ -73,15 +73,16 @@ def run(
     *,
     seed: int = 1,
     peak_rate: float = 50.0,
-    latency_scale: float = 1.0,
+    latency_scale: float | Callable[[float], float] = 1.0,
     escalation_factor: float = 1.0,
     transform: Callable[[float, tuple[ObservedWorker, ...]], tuple[ObservedWorker, ...]]
     | None = None,
 ) -> Books:
     """Serve Poisson arrivals of `rate(t)` under the control cycle.
 
-    `latency_scale` makes workers slower than the profile says, and say so. `escalation_factor`
-    makes scores worse than in the profile. `transform` may change what a snapshot shows.
+    `latency_scale` makes workers slower than the profile says, and say so; it may change with time.
+    `escalation_factor` makes scores worse than in the profile. `transform` may change what a
+    snapshot shows.
     """
     fleet = _Fleet(cascade, profile, seed, latency_scale, escalation_factor, transform)
     return fleet.run(rate, duration_s, peak_rate)
@@ -91,7 +92,8 @@ class _Fleet:
     def __init__(self, cascade, profile, seed, scale, escalation_factor, transform) -> None:
         self.cascade, self.profile, self.transform = cascade, profile, transform
         self.random = random.Random(seed)
-        self.scale, self.escalation_factor = scale, escalation_factor
+        self.scale_at = scale if callable(scale) else lambda _: scale
+        self.escalation_factor = escalation_factor
         models = frozenset(model.name for model in profile.models)
         self.workers = [Worker(WorkerName(f"w{i}"), models) for i in range(cascade.workers)]
         self.state = CycleState()
@@ -130,7 +132,7 @@ class _Fleet:
                 assignment=w.assignment,
                 waiting=_count(w.queue),
                 running=_count(w.running),
-                latency_scale=self.scale,
+                latency_scale=self.scale_at(now_s),
             )
             for number, w in enumerate(self.workers, start=1)
         )
@@ -172,7 +174,7 @@ class _Fleet:
         waiting = len(worker.queue)
         size = worker.assignment.batch_size if worker.assignment else 1
         batches = -(-waiting // size) if waiting else 0
-        seconds = self.seconds(worker.queue[0].model, size) if waiting else 0.0
+        seconds = self.seconds(worker.queue[0].model, size, now_s) if waiting else 0.0
         return max(worker.busy_until_s - now_s, 0.0) + batches * seconds
 
     def start(self, now_s: float, worker: Worker) -> None:
@@ -186,15 +188,16 @@ class _Fleet:
         for job in same:
             worker.queue.remove(job)
         worker.running = same
-        seconds = self.seconds(model, len(same))
+        seconds = self.seconds(model, len(same), now_s)
         scored = any(job.lane.quality_threshold > -1e9 for job in same)
         if scored:
-            seconds += tables.seconds_at(self.profile.scoring_latency_s, len(same)) * self.scale
+            scoring_s = tables.seconds_at(self.profile.scoring_latency_s, len(same))
+            seconds += scoring_s * self.scale_at(now_s)
         worker.busy_until_s = now_s + seconds
         self.push(worker.busy_until_s, FREE, worker)
 
-    def seconds(self, model: ModelName, size: int) -> float:
-        return tables.seconds_at(self.profile.latency_of(model), size) * self.scale
+    def seconds(self, model: ModelName, size: int, now_s: float) -> float:
+        return tables.seconds_at(self.profile.latency_of(model), size) * self.scale_at(now_s)
 
     def finish(self, now_s: float, worker: Worker) -> None:
         jobs, worker.running = worker.running, []

@@ -34,6 +34,9 @@ GRACE_S = 15.0
 """A worker that fell silent counts for the plan this long: most are back by then."""
 QUEUE_MEMORY_S = 15.0
 """Time over which waiting requests are averaged: Little's law speaks of averages."""
+SCALE_MEMORY_S = 15.0
+"""Time over which reported latency scales are averaged: a batch or two that took long are no reason
+for another plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class CycleState:
     demand: DemandState = field(default_factory=DemandState)
     ratios: RatioState = field(default_factory=RatioState)
     queue: Mapping[ModelName, float] = field(default_factory=dict)
+    latency_scale: float | None = None
     seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
     routing: RoutingTable | None = None
     assignments: Mapping[WorkerName, Assignment] = field(default_factory=dict)
@@ -166,8 +170,7 @@ def _observe(given: CycleInput) -> CycleState:
         _measured_mix(given),
         trusted=_ratios_are_trusted(given),
     )
-    elapsed_s = 0.0 if state.at_s is None else snapshot.now_s - state.at_s
-    keep = 0.5 ** (elapsed_s / (QUEUE_MEMORY_S / 2)) if state.at_s is not None else 0.0
+    keep = _remains(state, snapshot.now_s, QUEUE_MEMORY_S)
     waiting = _waiting(snapshot)
     queue = {
         name: keep * state.queue.get(name, 0.0) + (1.0 - keep) * waiting.get(name, 0)
@@ -182,12 +185,29 @@ def _observe(given: CycleInput) -> CycleState:
         demand=demand,
         ratios=ratios,
         queue=queue,
+        latency_scale=_latency_scale(state, snapshot),
         seen_at_s={
             name: at_s
             for name, at_s in seen.items()
             if name not in leaving and at_s >= snapshot.now_s - GRACE_S
         },
     )
+
+
+def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
+    """Return the weight that an average over about `memory_s` has kept since the last cycle."""
+    return 0.0 if state.at_s is None else 0.5 ** ((now_s - state.at_s) / (memory_s / 2))
+
+
+def _latency_scale(state: CycleState, snapshot: Snapshot) -> float | None:
+    """Return the recent mean of the workers' median scale; None while none has reported any."""
+    reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
+    if not reported:
+        return state.latency_scale
+    fresh = statistics.median(reported)
+    if state.latency_scale is None:
+        return fresh
+    return fresh + _remains(state, snapshot.now_s, SCALE_MEMORY_S) * (state.latency_scale - fresh)
 
 
 def _measured_mix(given: CycleInput) -> tuple[RowShare, ...]:
@@ -222,8 +242,7 @@ def _problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Proble
     profile = candidates.usable(cascade, given.profile, everywhere_broken)
     profile = corrections.correction(state.ratios).apply_all(profile)
     known = {model.name for model in profile.models}
-    reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
-    scale = statistics.median(reported) if reported else given.latency_scale
+    scale = given.latency_scale if state.latency_scale is None else state.latency_scale
     current: dict[ModelName, int] = {}
     for name in {w.name for w in snapshot.staying}:
         entry = state.assignments.get(name)
