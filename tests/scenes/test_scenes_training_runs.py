@@ -1,7 +1,11 @@
 """A training run spends its budget once, across interruptions, and averages what it learned."""
 
 import json
+import os
 import random
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -61,6 +65,43 @@ def test_the_log_says_loss_and_speed(tmp_path, monkeypatch):
     lines = [json.loads(line) for line in text.splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert lines[0]["examples"] == lines[0]["step"] * RECIPE.batch
+
+
+TOGETHER = """
+import sys, torch
+from pathlib import Path
+from hadis_scenes.training import runs
+torch.distributed.init_process_group("gloo")
+torch.manual_seed(1)
+recipe = runs.Recipe(budget_s=0.4, batch=8, rate=0.05, warmup_steps=1)
+run = runs.Run(Path(sys.argv[1]), "line", torch.nn.Linear(2, 1), recipe, "cpu")
+for _ in run.steps():
+    inputs = torch.randn(8, 2)
+    run.update((run.model(inputs) - inputs.sum(1, keepdim=True)).pow(2).mean())
+print(run.step, float(inputs.sum()), *run.model.weight[0].tolist())
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_processes_that_train_together_learn_one_model_from_different_batches(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    together = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, str(tmp_path / str(rank))],
+            env={**together, "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    first, second = (process.communicate()[0].split() for process in started)
+    assert first[0] == second[0]  # as many steps
+    assert first[1] != second[1]
+    assert first[2:] == second[2:]
+    assert (tmp_path / "0" / "checkpoints" / "line.pt").exists()
+    assert not (tmp_path / "1").exists()
 
 
 def test_edits_change_what_is_demanded_and_stay_drawable():

@@ -50,8 +50,8 @@ def text_encoder() -> Any:
 
 
 def unet(variant: str) -> Any:
-    """Build a denoiser; ``heavy`` is twice as wide as ``light`` and attends at 16 x 16, too."""
-    heavy = variant == "heavy"
+    """Build a denoiser; all but ``light`` are twice as wide as it and attend at 16 x 16, too."""
+    heavy = variant != "light"
     outer = (
         ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D") if heavy else ("DownBlock2D", "UpBlock2D")
     )

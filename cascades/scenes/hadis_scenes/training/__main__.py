@@ -65,8 +65,11 @@ class Stages:
             "matching": lambda: matching.train(work, self._scaled(matching.RECIPE), device),
             "light": lambda: diffusion.train(work, "light", self._scaled(diffusion.LIGHT), device),
             "embedding": lambda: embedding.train(work, self._scaled(embedding.RECIPE), device),
-            "distillation": lambda: distillation.train(
-                work, self._scaled(distillation.RECIPE), device
+            "distillation": lambda: distillation.train_light(
+                work, self._scaled(distillation.LIGHT), device
+            ),
+            "medium": lambda: distillation.train_medium(
+                work, self._scaled(distillation.MEDIUM), device
             ),
             "export": lambda: exporting.export(work, package),
             "tuning": self._tune,
@@ -139,6 +142,10 @@ def main() -> None:
         return
     if arguments.device == "cpu":
         torch.set_num_threads(1)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if arguments.device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.distributed.init_process_group("gloo" if arguments.device == "cpu" else "nccl")
     for name in arguments.stages:
         stages.by_name[name]()
 

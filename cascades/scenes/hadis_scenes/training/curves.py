@@ -1,4 +1,7 @@
-"""Copy the logs of all runs into the committed recipe, thinned out, and draw them."""
+"""Copy the logs of all runs into the committed recipe, thinned out, and draw them.
+
+Runs that went on from shipped weights carry the curves of the earlier ones along.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from hadis_scenes.training import (
     embedding,
     judged,
     matching,
+    restoring,
     text,
     tuning,
 )
@@ -27,7 +31,8 @@ RECIPES: Final = {
     "decoder": autoencoder.REFINING,
     "heavy": diffusion.HEAVY,
     "light": diffusion.LIGHT,
-    "light-distilled": distillation.RECIPE,
+    "light-distilled": distillation.LIGHT,
+    "medium": distillation.MEDIUM,
     "matching": matching.RECIPE,
     "matching-tuned": matching.TUNING,
     "embedding": embedding.RECIPE,
@@ -53,6 +58,7 @@ def write(work: Path, target: Path) -> None:
         for name in RECIPES
         if (work / "logs" / f"{name}.jsonl").exists()
     }
+    earlier = _earlier(work)
     record = {
         "seeds": {"scenes": dataset.SEED, "judged": judged.SEED, "tuning": tuning.SEED},
         "scenes": dataset.SCENES,
@@ -62,17 +68,30 @@ def write(work: Path, target: Path) -> None:
         "guidance_distilled": distillation.GUIDANCE,
         "runs": {name: asdict(recipe) for name, recipe in RECIPES.items()},
         "curves": logs,
+        "earlier_curves": earlier,
     }
     (target / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
-    _draw(logs, target / "curves.png")
+    _draw({**{name: runs[-1] for name, runs in earlier.items()}, **logs}, target / "curves.png")
+
+
+def _earlier(work: Path) -> dict[str, list[list[dict[str, Any]]]]:
+    """Return the curves of each run that came before those of this work folder, oldest first."""
+    path = work / restoring.EARLIER
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text())
+    curves: dict[str, list[list[dict[str, Any]]]] = record.get("earlier_curves", {})
+    for name, lines in record["curves"].items():
+        curves[name] = [*curves.get(name, []), lines]
+    return curves
 
 
 def _draw(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 5, figsize=(18, 6), constrained_layout=True)
-    for axis, name in zip(axes.flat, RECIPES, strict=True):
+    figure, axes = pyplot.subplots(2, 6, figsize=(21, 6), constrained_layout=True)
+    for axis, name in zip(axes.flat, RECIPES, strict=False):
         lines = [line for line in logs.get(name, []) if "loss" in line]
         examples = [line["examples"] / 1000 for line in lines]
         axis.plot(examples, [line["loss"] for line in lines])

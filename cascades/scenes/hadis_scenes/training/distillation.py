@@ -1,11 +1,14 @@
-"""Teach the light denoiser what the guided heavy one would do, so that it needs no guidance.
+"""Teach students what the guided heavy denoiser would do, so that they need no guidance.
 
-The student learns the teacher's guided velocity at the noise levels of its own sampler. It starts
-from training on data and reads the teacher's averaged weights anew while the teacher still trains.
+A student learns the teacher's guided velocity, one network call for two. The light one is a small
+network that started from data and learns the noise levels of its own sampler; the medium one is the
+heavy network itself, which only has to learn the guidance, at every noise level. Both read the
+teacher's averaged weights anew while the teacher still trains.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +18,11 @@ from torch.nn import functional
 from hadis_scenes import networks, pipelines
 from hadis_scenes.training import diffusion, runs
 
-RECIPE: Final = runs.Recipe(
+LIGHT: Final = runs.Recipe(
     budget_s=2340, batch=32, rate=7e-4, warmup_steps=50, average=0.995, seed=3
+)
+MEDIUM: Final = runs.Recipe(
+    budget_s=1500, batch=32, rate=4e-4, warmup_steps=50, average=0.99, seed=8
 )
 GUIDANCE: Final = 3.0
 LEVELS: Final = 8
@@ -63,24 +69,49 @@ class Teacher:
         return free + GUIDANCE * (told - free)
 
 
-def train(work: Path, recipe: runs.Recipe, device: str) -> None:
+def train_light(work: Path, recipe: runs.Recipe, device: str) -> None:
     """Distil the heavy denoiser into the light one."""
-    torch.manual_seed(recipe.seed)
     model = diffusion.new_denoiser(work, "light", device)
     runs.averaged(work, "light", model, device)
-    model.unet.requires_grad_(True)
-    run = runs.Run(work, "light-distilled", model, recipe, device)
+    levels = noise_levels(LEVELS).to(device)
+
+    def sigma() -> torch.Tensor:
+        return levels[torch.randint(0, LEVELS, (recipe.batch,), device=device)]
+
+    _train(work, "light-distilled", model, recipe, device, sigma)
+
+
+def train_medium(work: Path, recipe: runs.Recipe, device: str) -> None:
+    """Distil the guidance of the heavy denoiser into a copy of it."""
+    model = diffusion.new_denoiser(work, "medium", device)
+    runs.averaged(work, "heavy", model, device)
+
+    def sigma() -> torch.Tensor:
+        return diffusion.random_sigma(recipe.batch, device)
+
+    _train(work, "medium", model, recipe, device, sigma)
+
+
+def _train(
+    work: Path,
+    name: str,
+    model: networks.Denoiser,
+    recipe: runs.Recipe,
+    device: str,
+    draw_sigma: Callable[[], torch.Tensor],
+) -> None:
+    torch.manual_seed(recipe.seed)
+    model.unet.train().requires_grad_(True)
+    run = runs.Run(work, name, model, recipe, device)
     if run.finished:
         return
     examples = diffusion.Examples.load(work, device)
     teacher = Teacher(work, device)
     teacher.refresh()
     forward = diffusion.compiled_forward(model, device)
-    levels = noise_levels(LEVELS).to(device)
     for _ in run.steps(teacher.refresh):
         latents, tokens = examples.draw(recipe.batch)
-        noise = torch.randn_like(latents)
-        sigma = levels[torch.randint(0, LEVELS, (recipe.batch,), device=device)]
+        noise, sigma = torch.randn_like(latents), draw_sigma()
         noisy = diffusion.noised(latents, noise, sigma)
         with torch.autocast(device, torch.bfloat16):
             with torch.no_grad():

@@ -12,7 +12,7 @@ from torch import nn
 from hadis_scenes import networks, pipelines
 from hadis_scenes.training import autoencoder, embedding, matching, runs
 
-SOURCES = {"heavy": ("heavy",), "light": ("light-distilled", "light")}
+SOURCES = {"heavy": ("heavy",), "medium": ("medium",), "light": ("light-distilled", "light")}
 """For each shipped model the runs it may come from, best first."""
 
 
@@ -21,7 +21,7 @@ def _exists(work: Path, run: str) -> bool:
 
 
 def export_models(work: Path, target: Path) -> None:
-    """Write the averaged weights of both denoisers as complete pipelines."""
+    """Write the averaged weights of every denoiser as a complete pipeline."""
     for variant, names in SOURCES.items():
         name = next((n for n in names if _exists(work, n)), None)
         if name is None:

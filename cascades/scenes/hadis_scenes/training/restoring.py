@@ -6,6 +6,7 @@ tiny CLIP ships without its text half and is trained anew.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -21,6 +22,8 @@ from hadis_scenes.training import (
     text,
 )
 
+EARLIER = "earlier-recipe.json"
+"""The record of the runs that a restored work folder goes on from."""
 _SPENT_S = 1e9
 
 
@@ -50,7 +53,13 @@ def _denoiser(folder: Path, variant: str) -> networks.Denoiser:
 
 
 def restore(work: Path, package: Path) -> None:
-    """Write a checkpoint of every shipped network that the work folder has none of."""
+    """Write a checkpoint of every shipped network that the work folder has none of.
+
+    The record of how these came about goes along, so that the next one goes on from it.
+    """
+    record = package.parent / "recipe" / "recipe.json"
+    if record.exists() and not (work / EARLIER).exists():
+        shutil.copyfile(record, work / EARLIER)
     models = package / "models"
     vae = networks.autoencoder()
     _load(vae, models / "heavy" / "vae" / "diffusion_pytorch_model.safetensors")
@@ -67,7 +76,8 @@ def restore(work: Path, package: Path) -> None:
     _checkpoint(work, "heavy", heavy, diffusion.HEAVY, finished=False)
     _checkpoint(work, "light", _denoiser(models, "light"), diffusion.LIGHT, finished=True)
     light = _denoiser(models, "light")
-    _checkpoint(work, "light-distilled", light, distillation.RECIPE, finished=False)
+    _checkpoint(work, "light-distilled", light, distillation.LIGHT, finished=False)
+    _checkpoint(work, "medium", _denoiser(models, "medium"), distillation.MEDIUM, finished=False)
     trainee = matching.Trainee(discriminators.Matcher())
     _load(trainee.matcher, package / "discriminators" / "matching" / "model.safetensors")
     _checkpoint(work, "matching", trainee, matching.RECIPE, finished=False)

@@ -1,7 +1,8 @@
 """One resumable training run: budget, learning rate, average of weights, checkpoints and log.
 
 A run is measured in seconds of training, not in steps, so that the same recipe fits a laptop and
-an accelerator; seconds spent before an interruption count.
+an accelerator; seconds spent before an interruption count. Under `torchrun` several processes train
+one model: each draws a batch of its own, gradients are averaged, the first one writes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 
 import torch
 import torch._dynamo
-from torch import nn
+from torch import distributed, nn
 
 SAVE_EVERY_S = 120.0
 LOG_EVERY_STEPS = 100
+_PROCESS_SEEDS = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,24 @@ class Recipe:
     text_rate: float = 1.0
     """Learning rate of the text encoder, as a factor."""
     seed: int = 1
+
+
+def rank() -> int:
+    """Return this process's number among those that train together; 0 alone."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def processes() -> int:
+    """Return how many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def averaged_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """Return the mean of a tensor over the processes that train together."""
+    if distributed.is_initialized():
+        distributed.all_reduce(values)
+        values /= processes()
+    return values
 
 
 def log_line(work: Path, name: str, **values: Any) -> None:
@@ -82,10 +102,11 @@ class Run:
         )
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.step = 0
+        self.examples = 0
         self.elapsed_s = 0.0
         self._sums: dict[str, float] = {}
         self._counted = 0
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(recipe.seed + _PROCESS_SEEDS * rank())
         if self.checkpoint.exists():
             self._restore()
 
@@ -105,16 +126,20 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
-        torch.manual_seed(self.recipe.seed + self.step)
+        self.examples = state.get("examples", self.step * self.recipe.batch)
+        torch.manual_seed(self.recipe.seed + self.step + _PROCESS_SEEDS * rank())
 
     def save(self) -> None:
         """Write everything that resuming and readers of the averaged weights need."""
+        if rank():
+            return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "examples": self.examples,
             "elapsed_s": self.elapsed_s,
         }
         save(self.checkpoint, state)
@@ -128,12 +153,15 @@ class Run:
         while not self.finished:
             progress = min(1.0, self.elapsed_s / self.recipe.budget_s)
             warm = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
-            rate = self.recipe.rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+            # The batch grows with the processes, and Adam's rate with the root of the batch.
+            rate = self.recipe.rate * math.sqrt(processes())
+            rate = rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
             yield self.step
             now = time.monotonic()
-            self.elapsed_s = before + now - started
+            spent_s = torch.tensor([before + now - started], device=self.device)
+            self.elapsed_s = float(averaged_over_processes(spent_s))  # all stop at the same step
             if now - saved > SAVE_EVERY_S:
                 saved = now
                 self.save()
@@ -147,9 +175,11 @@ class Run:
         """Take one optimiser step on a loss and fold the weights into their average."""
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._share_gradients()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
+        self.examples += self.recipe.batch * processes()
         decay = min(self.recipe.average, (self.step + 1) / (self.step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(
@@ -158,20 +188,29 @@ class Run:
         for key, value in {"loss": loss, **terms}.items():
             self._sums[key] = self._sums.get(key, 0.0) + float(value.detach())
         self._counted += 1
-        if self.step % LOG_EVERY_STEPS == 0:
+        if self.step % LOG_EVERY_STEPS == 0 and not rank():
             means = {key: value / self._counted for key, value in self._sums.items()}
-            examples = self.step * self.recipe.batch
-            rate = examples / max(self.elapsed_s, 1e-9)
+            rate = self.examples / max(self.elapsed_s, 1e-9)
             log_line(
                 self.work,
                 self.name,
                 step=self.step,
-                examples=examples,
+                examples=self.examples,
                 elapsed_s=self.elapsed_s,
                 examples_per_s=rate,
                 **means,
             )
             self._sums, self._counted = {}, 0
+
+    def _share_gradients(self) -> None:
+        """Average the gradients over all processes, in one message."""
+        if not distributed.is_initialized():
+            return
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        flat = averaged_over_processes(torch.cat([g.flatten() for g in gradients]))
+        sizes = [g.numel() for g in gradients]
+        for gradient, part in zip(gradients, flat.split(sizes), strict=True):
+            gradient.copy_(part.view_as(gradient))
 
 
 def compiled(function: Callable[..., torch.Tensor], device: str) -> Callable[..., torch.Tensor]:
