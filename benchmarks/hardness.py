@@ -28,7 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hadis.hardness import features, scoring, tuning, weights
+from hadis.hardness import features, scoring, weights
+from hadis_profiler import tuning
 
 SCENES = (
     "a red circle",
@@ -84,7 +85,7 @@ def relation(
     return {
         "hardness_to_light_score": round(tuning.rank_correlation(scores, np.array(light)), 4),
         "hardness_to_gain": round(tuning.rank_correlation(scores, np.array(gains)), 4),
-        "area_default": round(found.default_value, 6),
+        "area_default": round(found.baseline_value, 6),
         "area_tuned": round(found.tuned_value, 6),
         "area_gain_low": round(found.gain_low, 6),
         "area_gain_high": round(found.gain_high, 6),

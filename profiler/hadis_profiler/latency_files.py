@@ -13,6 +13,7 @@ def write(latencies: Latencies, path: Path) -> None:
     document = {
         "hardware": latencies.hardware,
         "processes": latencies.processes,
+        "made_of": latencies.made_of,
         "models": latencies.models,
         "scoring": latencies.scoring,
     }
@@ -28,6 +29,7 @@ def read(path: Path) -> Latencies:
             scoring=_batches(document["scoring"]),
             hardware=str(document["hardware"]),
             processes=int(document["processes"]),
+            made_of=str(document.get("made_of", "")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path}: no measured latencies: {error!r}; remove the file") from error

@@ -33,6 +33,14 @@ def test_a_scored_row_never_replaces_one_that_is_not_scored() -> None:
     assert len(pruning.prune_rows([scored, plain], FID)) == 2
 
 
+def test_a_row_that_needs_the_router_never_replaces_one_that_does_not() -> None:
+    discriminator_only = a_row(direct=0.0, rejected=0.4, quality=20.0)
+    both = a_row(direct=0.1, rejected=0.2, quality=19.0)
+    assert both.light_ratio < discriminator_only.light_ratio
+    assert both.heavy_ratio < discriminator_only.heavy_ratio
+    assert len(pruning.prune_rows([discriminator_only, both], FID)) == 2
+
+
 def candidate(name: str, latency_s: float, quality: float) -> Candidate:
     return Candidate(ModelName(name), latency_s, quality)
 

@@ -18,9 +18,9 @@ class Outcomes:
     """Measurements over prompts (axis 1) and seeds (axis 0).
 
     Every model has the same number of seeds, two or more where a pair of one model with itself is
-    to be measured. `fulfilled` is 1 or 0, or any quality of a single image for which the mean over
-    prompts makes sense. `features` (axis 2) serve the Frechet distance to `reference` images and
-    may be missing.
+    to be measured. Scores lie in [0, 1]. `fulfilled` is 1 or 0, or any quality of a single image
+    for which the mean over prompts makes sense. `features` (axis 2) serve the Frechet distance to
+    `reference` images; they are there for every model or for none.
     """
 
     prompts: tuple[str, ...]
@@ -46,6 +46,23 @@ class Outcomes:
                 seed, prompt = (int(place[0]) for place in np.nonzero(~whole))
                 raise InvalidInput(
                     f"model {name} has no score or fulfilment for prompt {prompt}, seed {seed}"
+                )
+            if self.scores[name].min() < 0.0 or self.scores[name].max() > 1.0:
+                raise InvalidInput(f"model {name} has scores outside [0, 1]")
+        self._check_features(next(iter(shapes)))
+
+    def _check_features(self, shape: tuple[int, ...]) -> None:
+        if self.reference is None:
+            return
+        if self.reference.ndim != 2:
+            raise InvalidInput("the reference features are no table: give a row an image")
+        for name in self.scores:
+            wanted = (*shape, self.reference.shape[1])
+            found = self.features[name].shape if name in self.features else None
+            if found != wanted:
+                raise InvalidInput(
+                    f"features of model {name} have shape {found}, not {wanted} (seeds, prompts, "
+                    "numbers of the reference)"
                 )
 
     @property

@@ -19,7 +19,8 @@ def prune_rows(rows: Iterable[ProfileRow], quality: QualityMetric) -> tuple[Prof
     """Return the rows that no other row of the same pair replaces at no loss, in their order.
 
     A row that is scored costs the discriminator's time even where it escalates nothing, so that
-    it never replaces one that is not scored.
+    it never replaces one that is not scored. Nor does a row that needs the router's stage replace
+    one that does not: a cascade that switches a stage off still has its best rows.
     """
     pairs: dict[tuple[ModelName, ModelName], list[ProfileRow]] = defaultdict(list)
     rows = list(rows)
@@ -32,9 +33,11 @@ def prune_rows(rows: Iterable[ProfileRow], quality: QualityMetric) -> tuple[Prof
 def _undominated(pair: Sequence[ProfileRow], quality: QualityMetric) -> list[ProfileRow]:
     sign = -1.0 if quality.direction is Direction.HIGHER else 1.0
 
-    def cost(row: ProfileRow) -> tuple[float, float, float, float]:
+    def cost(row: ProfileRow) -> tuple[float, ...]:
         scored = row.light_ratio if math.isfinite(row.quality_threshold) else 0.0
-        return sign * row.measured[quality.metric], row.light_ratio, row.heavy_ratio, scored
+        routed = float(math.isfinite(row.hardness_threshold))
+        worth = sign * row.measured[quality.metric]
+        return worth, row.light_ratio, row.heavy_ratio, scored, routed
 
     kept: list[tuple[tuple[float, ...], ProfileRow]] = []
     # In ascending order of cost a row can only be replaced by one before it.

@@ -50,7 +50,8 @@ def sweep(
     `metric` names what `outcomes.fulfilled` measures.
 
     Without `pairs`, `outcomes.models` must be ordered from light to heavy: every model is paired
-    with itself (a verified retry under another seed) and with all after it.
+    with itself (a verified retry, which needs a second seed: with one only the model alone is
+    measured) and with all after it.
     """
     grid = grid or Sweep()
     chosen = pairs or tuple(itertools.combinations_with_replacement(outcomes.models, 2))
@@ -83,9 +84,13 @@ def cut(values: Floats, share_above: float) -> tuple[float, Bools]:
 
 def _sweep_pair(pair: "_Pair", grid: Sweep, metric: str) -> Iterator[ProfileRow]:
     seen: set[tuple[float, float]] = set()
-    # Sent straight to the same model a prompt would only go without verification.
-    shares = grid.direct if pair.light != pair.heavy else (0.0,)
-    for direct_share, rejected_share in itertools.product(shares, grid.rejected):
+    directs, rejects = grid.direct, grid.rejected
+    if pair.light == pair.heavy:
+        # Sent straight to the same model a prompt would only go without verification.
+        directs = (0.0,)
+        if pair.outcomes.seeds == 1:
+            rejects = (0.0,)  # the retry would be the very same image
+    for direct_share, rejected_share in itertools.product(directs, rejects):
         theta, direct = cut(pair.hardness, direct_share)
         tau, rejected = _reject(pair.light_score, ~direct, rejected_share)
         key = float(direct.mean()), float(rejected.mean())
@@ -150,7 +155,7 @@ class _Pair:
             outcomes.fulfilled[light].ravel(),
         )
         measured = {metric: float(good.mean())}
-        if outcomes.reference is not None and light in outcomes.features:
+        if outcomes.reference is not None:
             width = outcomes.reference.shape[1]
             features = np.where(
                 takes_heavy[:, None],

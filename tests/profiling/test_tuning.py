@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hadis.errors import InvalidInput
-from hadis.hardness import features, tuning, weights
+from hadis.hardness import features, weights
+from hadis_profiler import tuning
 
 
 def prompts(count: int, seed: int = 7) -> list[dict[str, float]]:
@@ -52,7 +53,7 @@ def test_planted_weights_are_found_on_unseen_prompts() -> None:
     assert found.weights["named_entities"] == pytest.approx(0.5, abs=0.15)
     others = set(features.NAMES) - {"spatial_relations", "named_entities"}
     assert all(found.weights[name] < 0.15 for name in others)
-    assert found.tuned_value > 0.9 > found.default_value
+    assert found.tuned_value > 0.9 > found.baseline_value
     assert found.helps
     assert found.gain_low < found.gain < found.gain_high
 
@@ -68,7 +69,7 @@ def test_a_feature_that_makes_prompts_easier_gets_a_negative_weight_when_signs_a
     assert signed.weights["prompt_length"] < -0.8
     assert min(unsigned.weights.values()) >= 0.0
     assert signed.tuned_value > unsigned.tuned_value
-    assert signed.default_value == unsigned.default_value
+    assert signed.baseline_value == unsigned.baseline_value
 
 
 def test_on_pure_noise_no_gain_is_claimed() -> None:
@@ -77,6 +78,28 @@ def test_on_pure_noise_no_gain_is_claimed() -> None:
     found = tuning.tune(rows, noise)
     assert found.train_gain > 0.0  # the search always finds something on what it looks at
     assert not found.helps
+
+
+def test_features_that_tell_nothing_get_no_weight_when_signs_are_allowed() -> None:
+    rows = prompts(600)
+    found = tuning.tune(rows, planted(rows, 0.3, object_count=1.0), signed=True)
+    assert found.weights["object_count"] == 1.0
+    assert sum(weight == 0.0 for weight in found.weights.values()) >= 5
+    kept = tuning.tune(rows, [1.0] * len(rows), baseline={"abstractness": 3.0}, signed=True)
+    assert kept.weights["abstractness"] == 1.0
+    assert kept.gain == 0.0
+    assert not kept.helps
+
+
+def test_a_gain_is_over_the_weights_in_force() -> None:
+    rows = prompts(400)
+    targets = planted(rows, 0.1, spatial_relations=1.0)
+    others = {name: 0.0 for name in features.NAMES if name != "spatial_relations"}
+    over_default = tuning.tune(rows, targets)
+    over_truth = tuning.tune(rows, targets, baseline=others)
+    assert over_default.helps
+    assert over_truth.baseline_value > over_default.baseline_value
+    assert not over_truth.helps
 
 
 def test_a_search_gives_the_same_result_twice_and_is_quick() -> None:

@@ -1,0 +1,1 @@
+"""`hadis profile`, part by part: what it is given, its phases, and what it writes and shows."""

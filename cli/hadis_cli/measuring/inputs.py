@@ -1,0 +1,125 @@
+"""What `hadis profile` was asked to measure, read and checked before any model is loaded."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hadis.errors import InvalidInput
+from hadis.profiling import sweeping
+from hadis.terms.cascades import Cascade
+from hadis.wire import manifests
+from hadis_cli.fleet import options as fleet_options
+from hadis_profiler import measurements
+
+UNCHECKED = "quality_score"
+"""The metric where nothing but the discriminator's own score says what an image is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The choices of one run. `workers` None is as many as `hadis up` would start."""
+
+    cascade_file: Path
+    prompts: Path | None
+    out: Path
+    resume: bool
+    outcomes: Path | None
+    features: Path | None
+    checker: str | None
+    workers: int | None
+    batches: str
+    seeds: int
+    device: str
+    overhead: float
+    keep_weights: bool
+    update: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A cascade with its paths resolved, its file's text, and a line for each prompt to measure."""
+
+    cascade: Cascade
+    text: str
+    lines: list[dict[str, Any]]
+    processes: int
+    batches: tuple[int, ...]
+    metric: str
+
+
+def read(options: Options) -> Task:
+    """Read all files and choices; InvalidInput names the one that is wrong."""
+    text = _text(options.cascade_file, "--cascade")
+    found = manifests.read_manifests(text, source=str(options.cascade_file)).cascade
+    cascade = manifests.resolve_paths(found, options.cascade_file.resolve().parent)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device):
+        raise InvalidInput(
+            f"--device {options.device} is none of auto, cpu, cuda, cuda:N", field="--device"
+        )
+    return Task(
+        cascade,
+        text,
+        _lines(options),
+        options.workers or _processes(cascade, options.device),
+        _batch_sizes(options.batches),
+        UNCHECKED if options.outcomes is None and options.checker is None else sweeping.FULFILMENT,
+    )
+
+
+def _processes(cascade: Cascade, device: str) -> int:
+    """Return how many workers would share this machine: one a core, or one a GPU."""
+    gpus = 0 if device == "cpu" else fleet_options.gpus()
+    return max(min(cascade.workers, gpus or fleet_options.cores()), 1)
+
+
+def _lines(options: Options) -> list[dict[str, Any]]:
+    asked = None if options.prompts is None else _prompts(options.prompts)
+    if options.outcomes is None:
+        if options.features is not None:
+            raise InvalidInput(
+                "--features belongs to measured images: give their --outcomes", field="--features"
+            )
+        if asked is None:
+            raise InvalidInput(
+                "give --prompts F, or --outcomes F that were measured before", field="--prompts"
+            )
+        return asked
+    measured = measurements.read_lines(options.outcomes)
+    known = None if asked is None else {line["prompt"] for line in asked}
+    for number, line in enumerate(measured, start=1):
+        if known is not None and line["prompt"] not in known:
+            raise InvalidInput(
+                f"{options.outcomes}, line {number}: the prompt is not in {options.prompts}; give "
+                "the prompts that were measured, or none"
+            )
+    return measured
+
+
+def _prompts(path: Path) -> list[dict[str, Any]]:
+    """Read a prompt file: JSON objects with a prompt, or plain texts, one a line."""
+    text = _text(path, "--prompts")
+    if text.lstrip().startswith("{"):
+        return measurements.read_lines(path)
+    lines = [{"prompt": line.strip()} for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise InvalidInput(f"--prompts {path} holds no prompt: write one a line")
+    return lines
+
+
+def _batch_sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) if size.strip().isdecimal() else 0 for size in text.split(","))
+    if 1 not in sizes or min(sizes) < 1:
+        raise InvalidInput(
+            f"--batches {text}: write whole numbers from 1 on, 1 among them, like 1,2,4",
+            field="--batches",
+        )
+    return tuple(sorted(set(sizes)))
+
+
+def _text(path: Path, option: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{option} {path}: cannot be read as text: {error}") from error

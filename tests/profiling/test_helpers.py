@@ -1,0 +1,21 @@
+"""The processes that help a profiler end when it does."""
+
+import multiprocessing
+
+import pytest
+
+from hadis_profiler import helpers
+from support import helping
+
+
+def test_an_interruption_ends_helpers_that_are_at_work_and_drops_what_waits() -> None:
+    def interrupted() -> None:
+        with helpers.pool(1, helping.begin, ()) as pool:
+            assert pool.submit(helping.rank).result(timeout=200) == 0
+            for _ in range(5):
+                pool.submit(helping.never_end)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not multiprocessing.active_children()
