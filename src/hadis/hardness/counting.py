@@ -129,10 +129,7 @@ def _number_before(words: Sequence[Word], head: int) -> int:
         if word.text in quantities.NUMBERS:
             return quantities.NUMBERS[word.text]
         if word.tag == "CD":
-            digits = int(word.text) if word.text.isdecimal() and len(word.text) < 4 else 0
-            return (
-                min(digits, quantities.LARGEST) if word.text[0].isdecimal() else quantities.LARGEST
-            )
+            return _numeral(word.text)
         if not word.tag.startswith(("JJ", "NN", "VBN", "VBG", "RB")):
             return 0
     return 0
