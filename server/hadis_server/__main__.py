@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,12 +55,17 @@ def _read_cascade(file: Path) -> manifests.Manifests:
 
 
 async def _serve(chosen: Settings, cascade: manifests.Manifests) -> None:
-    sockets = [
-        ports.bind(chosen.host, port)
-        for port in (chosen.port, chosen.control_port, chosen.metrics_port)
-    ]
-    requests, control, metrics = sockets
     station = Station(chosen, cascade)
+    with contextlib.ExitStack() as opened:
+        sockets = [
+            opened.enter_context(ports.bind(chosen.host, port))
+            for port in (chosen.port, chosen.control_port, chosen.metrics_port)
+        ]
+        await _serve_on(sockets, chosen, station)
+
+
+async def _serve_on(sockets: list[socket.socket], chosen: Settings, station: Station) -> None:
+    requests, control, metrics = sockets
     terminating, stop = asyncio.Event(), asyncio.Event()
     servers.stop_on_signals(terminating)
     probe_app = probes.create_probe_app(

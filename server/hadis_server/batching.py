@@ -3,12 +3,13 @@
 Items wait by deadline. A batch holds items of one shape, since only those fit into one tensor, and
 is taken as it is: waiting to fill one costs more than large transformers gain from batching.
 
-The model of the assignment goes first. An item of another resident model goes before it only when
-it could not wait for one more batch of the assigned model, so that nothing starves past its
-deadline because of what the plan prefers.
+The model of the assignment goes first. Items of other resident models go before it only when one
+of them could not wait for one more batch of the assigned model, behind those others that are due
+before it: nothing starves past its deadline because of what the plan prefers.
 """
 
 import bisect
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -126,13 +127,38 @@ class DeadlineQueue(Generic[T]):
             return preferred or other
         one_s = estimate(preferred.shape.model, preference.rows(preferred.shape.model))
         other_s = estimate(other.shape.model, 1)
-        can_wait = now_s + one_s + other_s < other.deadline_s
-        if can_wait:
+        if self._others_can_wait(now_s, one_s, preference, estimate):
             return preferred
         steals = now_s + other_s + one_s >= preferred.deadline_s
         if steals and preferred.deadline_s <= other.deadline_s:
             return preferred
         return other
+
+    def _others_can_wait(
+        self, now_s: float, one_s: float, preference: Preference, estimate: Estimate
+    ) -> bool:
+        """Return whether all items of other models are on time after one more preferred batch.
+
+        They are made by deadline, in full batches. Behind the first, those that would be late even
+        at once make nobody hurry.
+        """
+        batch_s = functools.cache(estimate)
+        made: Counter[Shape] = Counter()
+        at_s = now_s
+        for item in self._items:
+            model = item.shape.model
+            if model == preference.model:
+                continue
+            place = made[item.shape] % max(1, preference.rows(model))
+            done_s = at_s + batch_s(model, place + 1) - (batch_s(model, place) if place else 0.0)
+            is_late = done_s >= item.deadline_s
+            if is_late and made:
+                continue
+            if is_late or one_s + done_s >= item.deadline_s:
+                return False
+            made[item.shape] += 1
+            at_s = done_s
+        return True
 
 
 def backlog_s(items: Iterable[Waiting], preference: Preference, estimate: Estimate) -> float:

@@ -48,20 +48,20 @@ class Denoiser(threading.Thread):
         self._discriminator = discriminator
         self._used = used
         self._fixed_batch = fixed_batch
-        self._worked_s = 0.0
-        self._since_s: float | None = None
+        # Seconds worked up to the present piece of work, and when that began: one value, so that
+        # who reads it between two pieces sees a counter that only rises.
+        self._worked: tuple[float, float | None] = (0.0, None)
 
     @property
     def busy_s(self) -> float:
         """Seconds that this thread has worked, the current batch included."""
-        since_s = self._since_s
-        current_s = 0.0 if since_s is None else time.monotonic() - since_s
-        return self._worked_s + current_s
+        worked_s, since_s = self._worked
+        return worked_s if since_s is None else worked_s + time.monotonic() - since_s
 
     def run(self) -> None:
         """Make batches and run errands until the intake is closed."""
         while (work := self._intake.take()) is not None:
-            self._since_s = time.monotonic()
+            self._worked = (self.busy_s, time.monotonic())
             try:
                 if callable(work):
                     work()
@@ -73,8 +73,7 @@ class Denoiser(threading.Thread):
                 if not callable(work):
                     _fail(work, error)
             finally:
-                self._worked_s += time.monotonic() - self._since_s
-                self._since_s = None
+                self._worked = (self.busy_s, None)
                 self._intake.release()
 
     def _make(self, batch: Sequence[Job]) -> None:

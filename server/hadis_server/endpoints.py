@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from hadis.errors import DeadlineExceeded, HadisError, InvalidInput, Overloaded
 from hadis.wire import manifests
@@ -42,12 +44,16 @@ def create_requests_app(station: Station) -> FastAPI:
             body = _read(GenerateBody, await request.body())
         except InvalidInput as error:
             return _refuse(station, None, error)
+        except ClientDisconnect:
+            return _refuse(station, None, CallerGone("the caller went away"))
+        if not math.isfinite(body.remaining_s):
+            return _refuse(station, None, InvalidInput("remaining_s: must be a finite number"))
         try:
             job = station.submit(body)
             picture = await _await_end(station, job, request)
         except HadisError as error:
             return _refuse(station, body, error)
-        station.metrics.ended(body.model, SERVED)
+        station.note_end(body.model, SERVED)
         return Response(
             picture.content,
             media_type=picture.media_type,
@@ -142,7 +148,7 @@ def _refuse(station: Station, body: GenerateBody | None, error: HadisError) -> R
     )
     headers = {}
     if body is not None:
-        station.metrics.ended(body.model, reason)
+        station.note_end(body.model, reason)
         headers[REPORT_HEADER] = _header(_report(station, body, None))
     return JSONResponse(
         {"error": {"message": str(error), "reason": reason}}, status_code=status, headers=headers

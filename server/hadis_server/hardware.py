@@ -6,15 +6,30 @@ import diffusers
 import torch
 
 import hadis
+from hadis.errors import InvalidInput
 
 CPU_INFO = Path("/proc/cpuinfo")
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device that `wanted` names; `auto` is CUDA where there is one."""
+    """Return the device that `wanted` names; `auto` is CUDA where there is one.
+
+    Raises InvalidInput for a GPU that this machine, or this build of torch, does not have.
+    """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise InvalidInput(f"--device {wanted} names no device", field="device") from None
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise InvalidInput(
+            f"--device {wanted}: torch {torch.__version__} sees {count} CUDA devices here; use "
+            "--device auto or cpu, or install a driver and a CUDA build of torch",
+            field="device",
+        )
+    return device
 
 
 def name(device: torch.device) -> str:

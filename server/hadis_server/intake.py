@@ -40,6 +40,7 @@ class Intake:
         self._changed = threading.Condition()
         self._preference = Preference()
         self._running: Running | None = None
+        self._open = 0
         self._draining = False
         self._closed = False
 
@@ -53,7 +54,9 @@ class Intake:
                     f"{self._max_waiting} requests wait already", retry_after_s=self._free_in_s()
                 )
             self._queue.put(job)
+            self._open += 1
             self._changed.notify_all()
+        job.ended.add_done_callback(self._note_end)
 
     def cancel(self, job: Job) -> None:
         """End a job whose caller left: at once when it waits, else at the next step boundary."""
@@ -134,9 +137,8 @@ class Intake:
 
     @property
     def busy(self) -> bool:
-        """Whether a job waits or is being made; an errand does not count."""
-        with self._changed:
-            return bool(self._queue) or self._running is not None
+        """Whether a job has not ended: it waits, is made, scored or encoded. No errand counts."""
+        return self._open > 0
 
     def waiting(self, model: str | None = None) -> int:
         """Return how many jobs wait, of one model or of all."""
@@ -169,6 +171,10 @@ class Intake:
         """Return after how long a request that arrives now would be started."""
         with self._changed:
             return self._free_in_s()
+
+    def _note_end(self, _: object) -> None:
+        with self._changed:
+            self._open -= 1
 
     def _free_in_s(self) -> float:
         return self.residual_s() + backlog_s(self._queue, self._preference, self._estimate)

@@ -54,6 +54,16 @@ class Resident:
     reader: Reader
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The discriminator that was tried last, when, and why it did not load, if it did not."""
+
+    spec: DiscriminatorSpec
+    discriminator: Discriminator | None
+    error: str | None
+    at_s: float
+
+
 Loaded = Callable[[Variant, float], None]
 """Told what has become resident and the seconds that its loading took."""
 Settled = Callable[[list[Variant]], None]
@@ -90,9 +100,8 @@ class Loader(threading.Thread):
         self._residents: dict[str, Resident] = {}
         self._errors: dict[str, tuple[ModelSpec, str, float]] = {}
         self._skipped: dict[str, ModelSpec] = {}
-        self._discriminator: tuple[DiscriminatorSpec, Discriminator | None, str | None] | None = (
-            None
-        )
+        self._tried_judge: Judge | None = None
+        self._was_settled = False
 
     def follow(self, cascade: Cascade, *, retry: bool = False) -> None:
         """Take over the models of a cascade; `retry` forgets earlier failures."""
@@ -127,18 +136,18 @@ class Loader(threading.Thread):
     @property
     def discriminator(self) -> Discriminator | None:
         """The discriminator, once it is loaded."""
-        return self._discriminator[1] if self._discriminator else None
+        return self._tried_judge.discriminator if self._tried_judge else None
 
     @property
     def discriminator_error(self) -> str | None:
         """Why the discriminator did not load."""
-        return self._discriminator[2] if self._discriminator else None
+        return self._tried_judge.error if self._tried_judge else None
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to load: every model is resident, failed or does not fit."""
-        with self._changed:
-            return self._next() is None and self._judge_is_current()
+        """Whether there was a moment with nothing left to load: every model was resident, had
+        failed or did not fit. What is loaded later takes nothing from what is served by then."""
+        return self._was_settled
 
     @property
     def judge_settled(self) -> bool:
@@ -147,7 +156,7 @@ class Loader(threading.Thread):
         While another one is loaded the old one still scores, so that a changed cascade leaves no
         moment without a ready worker.
         """
-        return self._judge is None or self._discriminator is not None
+        return self._judge is None or self._tried_judge is not None
 
     def close(self) -> None:
         """Stop after the model that is being loaded."""
@@ -164,6 +173,7 @@ class Loader(threading.Thread):
                     name = self._next()
                     if name is not None or not self._judge_is_current():
                         break
+                    self._was_settled = True
                     self._settled([item.variant for item in self._residents.values()])
                     self._changed.wait(self._until_retry_s())
                 if self._closed:
@@ -181,14 +191,15 @@ class Loader(threading.Thread):
                 log.exception("loading failed")
                 reason = f"{type(error).__name__}: {error}"
                 if judging and self._judge is not None:
-                    self._discriminator = (self._judge, None, reason)
+                    self._tried_judge = Judge(self._judge, None, reason, time.monotonic())
                 elif spec is not None:
                     self._note_failure(spec, reason)
 
     def _judge_is_next(self, spec: ModelSpec | None) -> bool:
         """Return whether the discriminator is loaded now: only the assigned model goes first."""
-        assigned_waits = self._assigned is not None and self._assigned not in self._residents
-        return not self._judge_is_current() and not (spec is not None and assigned_waits)
+        is_assigned = spec is not None and spec.name == self._assigned
+        goes_first = is_assigned and self._assigned not in self._residents
+        return not self._judge_is_current() and not goes_first
 
     def _next(self) -> str | None:
         """Return the model to load next."""
@@ -207,9 +218,10 @@ class Loader(threading.Thread):
         return None
 
     def _until_retry_s(self) -> float | None:
-        if not self._errors:
-            return None
-        return max(0.1, min(at for _, _, at in self._errors.values()) + RETRY_S - time.monotonic())
+        failed_s = [at_s for _, _, at_s in self._errors.values()]
+        if self._tried_judge is not None and self._tried_judge.error is not None:
+            failed_s.append(self._tried_judge.at_s)
+        return max(0.1, min(failed_s) + RETRY_S - time.monotonic()) if failed_s else None
 
     def _stale(self) -> list[str]:
         """Return residents that the cascade no longer has."""
@@ -220,6 +232,10 @@ class Loader(threading.Thread):
         key = pipelines.weights_key(spec)
         try:
             if not self._make_room(spec, key):
+                if spec.name in self._residents:
+                    # Nor may its predecessor go on being served under its name.
+                    self._drop([spec.name])
+                    return
                 with self._changed:
                     self._skipped[spec.name] = spec
                 log.info("model %s stays out of memory: the others fill the budget", spec.name)
@@ -316,7 +332,9 @@ class Loader(threading.Thread):
 
     def _held(self) -> list[residency.Held]:
         assigned = self._residents.get(self._assigned or "")
-        wanted = pipelines.weights_key(assigned.variant.spec) if assigned else None
+        # One whose successor is about to be loaded is wanted no longer.
+        is_current = assigned and assigned.variant.spec == self._specs.get(self._assigned or "")
+        wanted = pipelines.weights_key(assigned.variant.spec) if assigned and is_current else None
         return [
             residency.Held(key, weights.size_bytes, weights.used_s, key == wanted)
             for key, weights in self._weights.items()
@@ -365,22 +383,24 @@ class Loader(threading.Thread):
         return weights.size_bytes < residency.measure_budget(torch.device("cpu"))
 
     def _judge_is_current(self) -> bool:
-        current = self._discriminator[0] if self._discriminator else None
-        return current == self._judge and not self._judge_again
+        tried = self._tried_judge
+        if self._judge_again or (tried.spec if tried else None) != self._judge:
+            return False
+        return tried is None or tried.error is None or time.monotonic() < tried.at_s + RETRY_S
 
     def _load_judge(self) -> None:
         with self._changed:
             spec, self._judge_again = self._judge, False
         if spec is None:
-            self._discriminator = None
+            self._tried_judge = None
             return
         try:
             discriminator = discriminating.load(spec, self._device, offline=self._offline)
             self._on_denoising_thread(lambda: discriminator.score([BLANK], [""]))
-            self._discriminator = (spec, discriminator, None)
+            self._tried_judge = Judge(spec, discriminator, None, time.monotonic())
         except (ModelUnavailable, RuntimeError, ValueError, TypeError, IndexError) as error:
             log.error("%s", error)
-            self._discriminator = (spec, None, str(error))
+            self._tried_judge = Judge(spec, None, str(error), time.monotonic())
 
     def _note_failure(self, spec: ModelSpec, reason: str) -> None:
         log.error("%s", reason)

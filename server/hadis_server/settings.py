@@ -1,6 +1,7 @@
 """What a worker process is told on its command line."""
 
 import argparse
+import logging
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,18 @@ def _check(settings: Settings) -> None:
         raise InvalidInput("--threads must be at least 1", field="threads")
     if settings.max_waiting < 1:
         raise InvalidInput("--max-waiting must be at least 1", field="max-waiting")
-    if settings.fixed_batch < 0:
-        raise InvalidInput("--fixed-batch must be 0 or more", field="fixed-batch")
+    for option, value in (
+        ("fixed-batch", settings.fixed_batch),
+        ("memory-budget-bytes", settings.memory_budget_bytes),
+        ("grace-s", settings.grace_s),
+    ):
+        if not value >= 0:  # NaN neither
+            raise InvalidInput(f"--{option} must be 0 or more", field=option)
+    if settings.log_level not in logging.getLevelNamesMapping():
+        raise InvalidInput(
+            f"--log-level {settings.log_level} is none of DEBUG, INFO, WARNING, ERROR",
+            field="log-level",
+        )
     if settings.device not in ("auto", "cpu") and not settings.device.startswith("cuda"):
         raise InvalidInput(
             f"--device {settings.device} is none of auto, cpu, cuda, cuda:N", field="device"

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from hadis.errors import HadisError
 from hadis.terms.assignments import Assignment, Role
+from hadis.terms.cascades import ModelSpec
 from hadis.terms.ids import ModelName
 from hadis.wire.assignments import AssignmentBody
 from hadis.wire.generation import GenerateBody, QueueState
 from hadis.wire.manifests import Manifests, resolve_paths
 from hadis.wire.reports import ModelState, WorkerStatus
-from hadis_server import calibrating, hardware, residency
+from hadis_server import hardware, residency
 from hadis_server.batching import Preference, Shape
+from hadis_server.calibrating import Calibrator
 from hadis_server.denoising import Denoiser
 from hadis_server.estimating import LatencyBook, Table
 from hadis_server.intake import Intake
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 
 CASCADE_DIR_VARIABLE = "HADIS_CASCADE_DIR"
 JOIN_S = 5.0
+# The label of models that are not in the cascade: whoever asks must not be able to add series.
+UNKNOWN_MODEL = "unknown"
 
 
 class NotResident(HadisError):
@@ -60,7 +64,10 @@ class Station:
         self._device = hardware.choose_device(settings.device)
         self._hardware = hardware.name(self._device)
         self._software = hardware.software()
-        self.book = LatencyBook(_table(manifests))
+        self.book = LatencyBook(
+            _table(manifests), clock=clock, smallest_batch=max(1, settings.fixed_batch)
+        )
+        self._measured_specs: dict[ModelName, ModelSpec] = {}
         self.intake = Intake(
             clock=clock, estimate=self.book.service, max_waiting=settings.max_waiting
         )
@@ -71,6 +78,9 @@ class Station:
             budget_bytes=budget,
             loaded=self._note_loaded,
             settled=self._note_settled,
+        )
+        self._calibrator = Calibrator(
+            self.book, self.intake, offered=self._offers, pad_to=settings.fixed_batch
         )
         self._encoder = ThreadPoolExecutor(1, "encoder")
         self._denoiser = Denoiser(
@@ -138,9 +148,12 @@ class Station:
         for spec in before:
             if spec.name not in self._names():
                 self.metrics.forget_model(spec.name)
-            if spec not in self._manifests.cascade.models:
-                self.book.forget(spec.name)
         self._follow_models(retry=True)
+
+    def note_end(self, model: str, result: str) -> None:
+        """Count how a request ended."""
+        known = model in self._names() or self._loader.resident(model) is not None
+        self.metrics.ended(model if known else UNKNOWN_MODEL, result)
 
     def status(self) -> WorkerStatus:
         """Return what `GET /status` tells."""
@@ -220,11 +233,13 @@ class Station:
         self._encoder.shutdown(wait=True)
 
     def _apply_assignment(self, assignment: Assignment) -> None:
+        rows = assignment.batch_size
+        if self.settings.fixed_batch:
+            # A larger batch would have another shape, and pictures that differ in the last bit.
+            rows = min(rows, self.settings.fixed_batch)
         if assignment.model is not None:
-            self._batch_sizes[assignment.model] = assignment.batch_size
-        self.intake.prefer(
-            Preference(assignment.model, assignment.batch_size, tuple(self._batch_sizes.items()))
-        )
+            self._batch_sizes[assignment.model] = rows
+        self.intake.prefer(Preference(assignment.model, rows, tuple(self._batch_sizes.items())))
         self._loader.assign(assignment.model)
 
     def _follow_models(self, *, retry: bool) -> None:
@@ -235,14 +250,20 @@ class Station:
             )
 
     def _note_loaded(self, variant: Variant, seconds: float) -> None:
-        self.metrics.loaded(variant.spec.name, seconds)
+        spec = variant.spec
+        self.metrics.loaded(spec.name, seconds)
+        if self._measured_specs.setdefault(spec.name, spec) != spec:
+            # Until now its predecessor was served, and measured, under this name.
+            self._measured_specs[spec.name] = spec
+            self.book.forget(spec.name)
 
     def _note_settled(self, residents: list[Variant]) -> None:
         """Measure what is in memory, now that loading no longer competes for the CPU."""
-        for variant in residents:
-            if self.book.unmeasured(variant.spec.name):
-                errand = calibrating.calibration(variant, self.book, self.intake)
-                self.intake.run(errand, when_idle=True)
+        self._calibrator.measure(residents)
+
+    def _offers(self, variant: Variant) -> bool:
+        resident = self._loader.resident(variant.spec.name)
+        return resident is not None and resident.variant is variant
 
     def _why_not_resident(self, model: str) -> str:
         if model not in self._names():

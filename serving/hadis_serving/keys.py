@@ -41,10 +41,10 @@ def read_keys(file: Path | None, environment: str | None) -> ApiKeys:
     keys: set[str] = set()
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"--api-keys-file {file}: {error}", field="api-keys-file") from error
-        found = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+        found = {line for line in lines if line and not line.startswith("#")}
         if not found:
             raise InvalidInput(
                 f"--api-keys-file {file} holds no key: write one a line", field="api-keys-file"

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hadis_server.batching import DeadlineQueue, Preference, Shape, backlog_s
@@ -78,6 +78,60 @@ def test_the_assigned_model_goes_before_an_earlier_deadline_that_can_wait() -> N
     assert names(queue.next_batch(7.5, LIGHT_BY_TWO, one_second_an_image)) == ["heavy"]
 
 
+def test_several_items_of_another_model_go_in_time_for_the_last_of_them() -> None:
+    heavies = [an_item(str(n), 10, "heavy") for n in range(3)]
+    preference = Preference("light", 2, (("heavy", 1),))
+    # After a light batch of 2 s the three heavy ones take 3 s more: at 4.9 s they may wait.
+    queue = a_queue(*heavies, an_item("light", 50))
+    assert names(queue.next_batch(4.9, preference, one_second_an_image)) == ["light"]
+    queue.put(an_item("light", 50))
+    assert names(queue.next_batch(5.1, preference, one_second_an_image)) == ["0"]
+    # In a batch of three that costs what one costs, they may wait until 6.9 s.
+    together = Preference("light", 2, (("heavy", 3),))
+    queue = a_queue(*heavies, an_item("light", 50))
+    assert names(queue.next_batch(6.9, together, lambda model, _: 1 + (model == "light"))) == [
+        "light"
+    ]
+
+
+def test_what_is_late_anyway_makes_nobody_hurry() -> None:
+    heavies = [an_item(str(n), 10, "heavy") for n in range(50)]
+    queue = a_queue(*heavies, an_item("light", 50))
+    preference = Preference("light", 2, (("heavy", 1),))
+    assert names(queue.next_batch(0, preference, one_second_an_image)) == ["0"]
+    queue = a_queue(*heavies[:5], an_item("far", 11, "heavy", steps=9), an_item("light", 50))
+    slow_far = {"light": 2.0, "heavy": 1.0}
+    assert names(queue.next_batch(0, preference, lambda model, _: slow_far[model])) == ["light"]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 40), min_size=1, max_size=12),
+    st.floats(0.1, 5),
+    st.floats(0.1, 5),
+)
+def test_a_stream_of_the_assigned_model_makes_nobody_late_who_would_be_on_time_without_it(
+    deadlines: list[float], light_s: float, heavy_s: float
+) -> None:
+    def takes_s(model: str, _batch: int) -> float:
+        return light_s if model == "light" else heavy_s
+
+    def late(*, streaming: bool) -> set[str]:
+        queue = a_queue(*(an_item(str(n), due, "heavy") for n, due in enumerate(deadlines)))
+        now_s, too_late = 0.0, set()
+        while queue.waiting("heavy"):
+            if streaming and not queue.waiting("light"):
+                queue.put(an_item("light", 1e6))
+            (item,) = queue.next_batch(now_s, Preference("light", 1), takes_s)
+            now_s += takes_s(item.shape.model, 1)
+            if item.shape.model == "heavy" and now_s > item.deadline_s + 1e-6:
+                too_late.add(item.name)
+        return too_late
+
+    if not late(streaming=False):
+        assert not late(streaming=True)
+
+
 def test_where_either_would_make_the_other_late_the_earlier_deadline_goes_first() -> None:
     light, heavy = an_item("light", 2.5), an_item("heavy", 2.4, "heavy")
     assert names(a_queue(light, heavy).next_batch(0, LIGHT_BY_TWO, one_second_an_image)) == [
@@ -123,6 +177,7 @@ def test_the_backlog_counts_full_batches_of_each_shape() -> None:
     assert backlog_s(items, LIGHT_BY_TWO, lambda _model, batch: 1 + batch) == 3 + 3 + 2 + 2
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.booleans()), min_size=1, max_size=40

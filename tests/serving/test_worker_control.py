@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hadis.terms.cascades import Cascade
+from hadis_server import loading
 from support.live_workers import (
     PATIENCE_S,
     LiveWorker,
@@ -224,6 +225,47 @@ def test_a_discriminator_that_does_not_load_costs_the_scores_only(
         answer = worker.generate("m", score=True)
         assert answer.status == 200
         assert answer.report["quality_score"] is None
+
+
+def test_a_discriminator_that_did_not_load_is_tried_again(
+    models: dict[str, Path], folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "RETRY_S", 0.5)
+    with LiveWorker(a_cascade(a_model("m", models["sd"]), judge=models["gone"])) as worker:
+        worker.wait(lambda status: status["discriminator_error"], within_s=PATIENCE_S)
+        shutil.copytree(folders["clip"], models["gone"])
+        worker.wait(lambda status: not status["discriminator_error"], within_s=PATIENCE_S)
+        assert worker.generate("m", score=True).report["quality_score"] is not None
+
+
+async def test_a_fixed_batch_bounds_the_assigned_batch_size(folders: dict[str, Path]) -> None:
+    with LiveWorker(a_cascade(a_model("m", folders["sd"])), fixed_batch=2) as worker:
+        worker.assign("m", batch_size=4)
+        worker.wait_resident("m")
+        answers = await worker.generate_together([a_request("m", seed=n) for n in range(4)])
+        assert [answer.report["batch_size"] for answer in answers] == [2] * 4
+        alone = worker.generate("m", seed=3)
+    assert alone.content == answers[3].content
+
+
+async def test_a_changed_model_that_fits_only_without_its_predecessor_replaces_it(
+    folders: dict[str, Path],
+) -> None:
+    size = sum(file.stat().st_size for file in folders["sdxl"].rglob("*.safetensors"))
+    before = a_model("m", folders["sdxl"])
+    after = a_model("m", folders["sd3"])
+    with LiveWorker(a_cascade(before), memory_budget_bytes=2 * size) as worker:
+        worker.wait_resident("m")
+        was = worker.generate("m").content
+        assert worker.follow(a_cascade(after)).status_code == 200
+        worker.wait(
+            lambda _: (
+                (resident := worker.station.resident("m")) is not None
+                and resident.variant.spec == after
+            ),
+            within_s=PATIENCE_S,
+        )
+        assert worker.generate("m").content != was
 
 
 def test_before_its_first_assignment_a_worker_loads_and_then_is_ready(

@@ -131,6 +131,11 @@ def test_nonsense_on_the_command_line_is_answered_in_one_line(
             (["--cascade", str(good), "--port", port], port),
             (["--cascade", str(good), "--threads", "0"], "--threads"),
             (["--cascade", str(good), "--device", "tpu"], "--device"),
+            (["--cascade", str(good), "--device", "cuda:99"], "--device cuda:99"),
+            (["--cascade", str(good), "--device", "cuda:one"], "--device cuda:one"),
+            (["--cascade", str(good), "--log-level", "LOUD"], "--log-level"),
+            (["--cascade", str(good), "--grace-s", "-1"], "--grace-s"),
+            (["--cascade", str(good), "--control-port", port], port),
         ]:
             assert main(arguments) == 2
             lines = capsys.readouterr().err.strip().splitlines()

@@ -95,6 +95,7 @@ def test_odd_prompts_are_served(worker: LiveWorker, prompt: str) -> None:
         ({"prompt": 7}, "prompt"),
         ({"output_format": "gif"}, "output_format"),
         ({"remaining_s": None}, "remaining_s"),
+        ({"remaining_s": "NaN"}, "remaining_s"),
     ],
 )
 def test_an_unusable_field_is_named(
@@ -109,6 +110,9 @@ def test_a_model_that_is_not_resident_is_refused_with_the_queue_state(worker: Li
     answer = worker.generate("giant")
     assert (answer.status, answer.reason) == (409, "not_resident")
     assert "giant is not in the cascade tiny" in answer.message
+    # Whoever asks for what there is not must not be able to add series.
+    assert worker.metric("hadis_worker_images_total", model="giant") == 0
+    assert worker.metric("hadis_worker_images_total", model="unknown", result="not_resident") >= 1
     assert answer.report["queue"]["waiting"] == 0
 
 

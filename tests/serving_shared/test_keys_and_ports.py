@@ -29,10 +29,11 @@ def test_a_key_opens_only_as_a_bearer_token(authorization: str | None, want_admi
 
 def test_keys_come_from_the_file_and_the_variable(tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    file.write_text("# team a\nkey-of-team-a\n\n")
+    file.write_text("# team a\nkey-of-team-a\n\n  # the next team\n  key-of-team-d  \n")
     api_keys = keys.read_keys(file, "key-of-team-b,key-of-team-c")
-    for key in ("key-of-team-a", "key-of-team-b", "key-of-team-c"):
+    for key in ("key-of-team-a", "key-of-team-b", "key-of-team-c", "key-of-team-d"):
         assert api_keys.admits(f"Bearer {key}")
+    assert not api_keys.admits("Bearer # the next team")
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n"])
