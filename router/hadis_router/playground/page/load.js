@@ -59,6 +59,7 @@ export function createLoadPanel() {
     } while (asked !== changes);
     sending = false;
     wanted = null;
+    changes += 1; // a poll that was answered before this change may still arrive after it
     ui.message.hidden = failed === null;
     if (failed) setText(ui.message, failed.message);
     else show(answer);
