@@ -245,8 +245,9 @@ def _run(chunk: Chunk) -> Values:
         scores = bench.discriminator.score(images, [line["prompt"] for line in lines])
     qualities = scores
     if bench.checker is not None:
+        name, checker = bench.checker
         qualities = [
-            _checked(*bench.checker, image, line) for image, line in zip(images, lines, strict=True)
+            _checked(name, checker, image, line) for image, line in zip(images, lines, strict=True)
         ]
     return [[float(s), float(q)] for s, q in zip(scores, qualities, strict=True)]
 

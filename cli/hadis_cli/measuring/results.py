@@ -82,5 +82,5 @@ def show(out: Path, assembly: Assembly, *, as_json: bool) -> None:
     console.print(table)
     for name in ("prompts", "rows", "hardness"):
         if name in found["notes"]:
-            console.print(f"{name}: {found['notes'][name]}")
-    console.print(f"written to {found['profile']}")
+            console.print(f"{name}: {found['notes'][name]}", markup=False, soft_wrap=True)
+    console.print(f"written to {found['profile']}", markup=False, soft_wrap=True)
