@@ -127,8 +127,9 @@ class LatencyBook:
             self._forget(model)
 
     def _forget(self, model: str) -> None:
-        for measured in (self._own, self._habits, self._scoring_s):
-            measured.pop(model, None)
+        self._own.pop(model, None)
+        self._habits.pop(model, None)
+        self._scoring_s.pop(model, None)
         left = [reading for reading in self._readings if reading.model != model]
         self._readings = deque(left, maxlen=MOST_READINGS)
         if left:
