@@ -17,8 +17,9 @@ from hadis_cli.fleet.processes import Process
 from hadis_cli.fleet.slots import Slot, Start, Tell
 from hadis_serving.keys import KEYS_VARIABLE
 
-ROUTER_GRACE_S = 15.0  # its own drain takes at most ten
 SMALL_GRACE_S = 3.0
+ROUTER_GRACE_S = 5.0
+"""What the router is given beyond its last deadline, until which it drains."""
 UNROUTED_WITHIN_S = 10.0
 """How long a worker that is to go is kept while the router may still send to it."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -48,6 +49,7 @@ class Members:
         self._load_key = secrets.token_urlsafe(24)
         self._nursery: Nursery | None = None
         self._nursery_lock = asyncio.Lock()
+        self._longest_slo_s = given.cascade.slo_s
         self._unrouted: dict[str, asyncio.Event] = {}
         self._departures: set[asyncio.Task[None]] = set()
         self.router = self._slot("router", self._start_router)
@@ -80,6 +82,7 @@ class Members:
         """Take over a changed cascade: new processes start with it, the fleet gets its size."""
         generation = self.given.cascade.generation + 1
         self.given = replace(given, cascade=replace(given.cascade, generation=generation))
+        self._longest_slo_s = max(self._longest_slo_s, given.cascade.slo_s)
         self._write_cascade()
         self._scale()
         self.changed.set()
@@ -93,7 +96,7 @@ class Members:
     async def stop(self) -> None:
         """Drain and stop everything: first what sends, then the router, then who answers it."""
         await self.load.stop(grace_s=SMALL_GRACE_S)
-        await self.router.stop(grace_s=ROUTER_GRACE_S)
+        await self.router.stop(grace_s=self._longest_slo_s + ROUTER_GRACE_S)
         for task in self._departures:
             task.cancel()
         await asyncio.gather(*(slot.stop(grace_s=SMALL_GRACE_S) for slot in self._all_workers()))
