@@ -20,7 +20,7 @@ SAME_STEP_S = 15.0
 TREND_WINDOW_S = 30.0
 LOOK_AHEAD_S = 10.0
 """A plan made now serves until about two intervals from now."""
-HEADROOM = ((12.0, 2.0), (40.0, 1.5), (math.inf, 1.0))
+HEADROOM = ((12.0, 2.0), (math.inf, 1.5))
 """Standard errors added to the mean, by the length of the evidence: too few soon after a step would
 mean a second change right after the first."""
 
