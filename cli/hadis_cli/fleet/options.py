@@ -82,6 +82,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def free_memory_bytes() -> int:
+    """Return how much memory this machine has to give now."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def gpus() -> int:
     """Return how many NVIDIA GPUs this machine has, without waking any."""
     return len([p for p in Path("/dev").glob("nvidia*") if p.name[len("nvidia") :].isdigit()])
