@@ -164,12 +164,12 @@ def test_an_empty_canvas_matches_nothing():
 
 def test_training_can_go_on_from_what_ships(tmp_path):
     restoring.restore(tmp_path, MODELS.parent)
-    again = runs.averaged(tmp_path, "heavy", networks.Denoiser("heavy"))
+    again = runs.averaged(tmp_path, "heavy", networks.Denoiser())
     shipped = generating.load(MODELS / "heavy")
     for name, weight in again.unet.state_dict().items():
         assert torch.equal(weight, shipped.unet.state_dict()[name]), name
     for name, weight in again.text.state_dict().items():
         assert torch.equal(weight, shipped.text_encoder.state_dict()[name]), name
     again.unet.requires_grad_(True)
-    run = runs.Run(tmp_path, "heavy", again, diffusion.HEAVY, "cpu")
+    run = runs.Run(tmp_path, "heavy", again, diffusion.RECIPE, "cpu")
     assert not run.finished

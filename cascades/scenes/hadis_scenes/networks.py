@@ -49,23 +49,19 @@ def text_encoder() -> Any:
     return T5EncoderModel(config)
 
 
-def unet(variant: str) -> Any:
-    """Build a denoiser; all but ``light`` are twice as wide as it and attend at 16 x 16, too."""
-    heavy = variant != "light"
-    outer = (
-        ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D") if heavy else ("DownBlock2D", "UpBlock2D")
-    )
+def unet() -> Any:
+    """Build the denoiser, which attends at both of its resolutions."""
     return UNet2DConditionModel(  # type: ignore[no-untyped-call]
         sample_size=LATENT_SIDE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        block_out_channels=(64, 128) if heavy else (32, 64),
+        block_out_channels=(64, 128),
         layers_per_block=1,
         norm_num_groups=8,
         cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=(2, 4) if heavy else 4,  # diffusers reads the number of heads here
-        down_block_types=(outer[0], "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", outer[1]),
+        attention_head_dim=(2, 4),  # diffusers reads the number of heads here
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     )
 
 
@@ -83,9 +79,9 @@ def scheduler(flow_shift: float) -> Any:
 class Denoiser(nn.Module):
     """A denoiser with its own text encoder: what one training run optimises."""
 
-    def __init__(self, variant: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.unet = unet(variant)
+        self.unet = unet()
         self.text = text_encoder()
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:

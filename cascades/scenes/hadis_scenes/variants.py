@@ -25,9 +25,9 @@ class Variant:
 
 
 VARIANTS: Final = (
-    Variant("scenes-xs", "light", 4, 1.0),
-    Variant("scenes-s", "heavy", 4, 3.0),
-    Variant("scenes-m", "heavy", 8, 3.0),
+    Variant("scenes-xs", "light", 3, 1.0),
+    Variant("scenes-s", "light", 5, 1.0),
+    Variant("scenes-m", "light", 8, 1.0),
     Variant("scenes-l", "heavy", 16, 3.0),
 )
 BY_NAME: Final = {variant.name: variant for variant in VARIANTS}

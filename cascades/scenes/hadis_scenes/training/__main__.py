@@ -2,15 +2,17 @@
 
     python -m hadis_scenes.training [--work DIR] [--device D] [--budget-minutes M] [STAGE ...]
 
-Without stages, all but ``restore`` run in order, each in a process of its own; the heavy denoiser
-trains beside the others, since two processes of one thread do more than one of two. Every stage
-resumes where it was interrupted and is skipped once done. Two CPU cores take about two hours.
+Without stages, all but ``restore`` run in order, each in processes of its own. On a CPU both
+denoisers are trained by as many processes as there are cores, since two of one thread do more than
+one of two. Every stage resumes where it was interrupted and is skipped once done. Two CPU cores
+take about two hours.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,7 +39,8 @@ from hadis_scenes.training import (
 )
 
 PACKAGE: Final = Path(__file__).parents[1]
-DEFAULT_MINUTES: Final = 130.0
+DEFAULT_MINUTES: Final = 120.0
+_TEAM_STAGES: Final = ("heavy", "light")
 _MEMORY: Final = {
     # Fresh pages for every large tensor took up to half of the CPU; these keep them.
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
@@ -60,17 +63,11 @@ class Stages:
             "autoencoder": lambda: autoencoder.train(
                 work, self._scaled(autoencoder.RECIPE), device
             ),
-            "heavy": lambda: diffusion.train(work, "heavy", self._scaled(diffusion.HEAVY), device),
             "decoder": lambda: autoencoder.refine(work, self._scaled(autoencoder.REFINING), device),
             "matching": lambda: matching.train(work, self._scaled(matching.RECIPE), device),
-            "light": lambda: diffusion.train(work, "light", self._scaled(diffusion.LIGHT), device),
             "embedding": lambda: embedding.train(work, self._scaled(embedding.RECIPE), device),
-            "distillation": lambda: distillation.train_light(
-                work, self._scaled(distillation.LIGHT), device
-            ),
-            "medium": lambda: distillation.train_medium(
-                work, self._scaled(distillation.MEDIUM), device
-            ),
+            "heavy": lambda: diffusion.train(work, self._scaled(diffusion.RECIPE), device),
+            "light": lambda: distillation.train(work, self._scaled(distillation.RECIPE), device),
             "export": lambda: exporting.export(work, package),
             "tuning": self._tune,
             "curves": lambda: curves.write(work, package.parent / "recipe"),
@@ -101,31 +98,34 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run_all(arguments: argparse.Namespace, names: list[str]) -> None:
-    """Run every stage as a process, the heavy denoiser beside those that need no finished one."""
-
-    def start(name: str) -> subprocess.Popen[bytes]:
+    """Run one stage after the other, each as one process or as a team of them."""
+    for name in names:
         command = [sys.executable, "-m", "hadis_scenes.training", name]
         command += ["--work", str(arguments.work), "--device", arguments.device]
         command += ["--budget-minutes", str(arguments.budget_minutes)]
         command += ["--package", str(arguments.package)]
-        return subprocess.Popen(command, env={**os.environ, **_MEMORY})
-
-    def finish(name: str, process: subprocess.Popen[bytes]) -> None:
-        if process.wait() != 0:
+        size = (os.cpu_count() or 1) if arguments.device == "cpu" and name in _TEAM_STAGES else 1
+        if not _run_together(command, size):
             sys.exit(f"stage {name} failed; run the same command again to resume")
 
-    heavy: subprocess.Popen[bytes] | None = None
+
+def _run_together(command: list[str], size: int) -> bool:
+    """Run processes that share their gradients; return whether all of them ended well."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    team = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **_MEMORY, **team, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(size)
+    ]
     try:
-        for name in names:
-            if name == "heavy":
-                heavy = start(name)
-                continue
-            if name == "export" and heavy:
-                finish("heavy", heavy)
-            finish(name, start(name))
+        return not any(process.wait() for process in started)
     finally:
-        if heavy and heavy.poll() is None:
-            heavy.terminate()
+        for process in started:
+            process.terminate()
 
 
 def main() -> None:

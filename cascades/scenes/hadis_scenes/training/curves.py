@@ -29,10 +29,8 @@ RECIPES: Final = {
     "text": text.RECIPE,
     "autoencoder": autoencoder.RECIPE,
     "decoder": autoencoder.REFINING,
-    "heavy": diffusion.HEAVY,
-    "light": diffusion.LIGHT,
-    "light-distilled": distillation.LIGHT,
-    "medium": distillation.MEDIUM,
+    "heavy": diffusion.RECIPE,
+    "light": distillation.RECIPE,
     "matching": matching.RECIPE,
     "matching-tuned": matching.TUNING,
     "embedding": embedding.RECIPE,
@@ -90,7 +88,7 @@ def _draw(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 6, figsize=(21, 6), constrained_layout=True)
+    figure, axes = pyplot.subplots(2, 5, figsize=(18, 6), constrained_layout=True)
     for axis, name in zip(axes.flat, RECIPES, strict=False):
         lines = [line for line in logs.get(name, []) if "loss" in line]
         examples = [line["examples"] / 1000 for line in lines]

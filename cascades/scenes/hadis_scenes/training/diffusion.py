@@ -1,4 +1,4 @@
-"""Train a denoiser on the training scenes by flow matching.
+"""Train the heavy denoiser on the training scenes by flow matching.
 
 The velocity from image to noise is learned at random noise levels; a tenth of the captions is
 empty, for classifier-free guidance. The pre-trained text encoder stays as it is: trained along, it
@@ -18,8 +18,7 @@ from torch.nn import functional
 from hadis_scenes import networks
 from hadis_scenes.training import dataset, runs, text
 
-HEAVY: Final = runs.Recipe(budget_s=5760, batch=64, rate=1e-3, seed=1)
-LIGHT: Final = runs.Recipe(budget_s=840, batch=64, rate=1.2e-3, seed=2)
+RECIPE: Final = runs.Recipe(budget_s=3600, batch=64, rate=1e-3, seed=1)
 _EMPTY_SHARE: Final = 0.1
 
 
@@ -68,9 +67,9 @@ def random_sigma(batch: int, device: str) -> torch.Tensor:
     return torch.where(torch.rand(batch, device=device) < 0.7, placed, anywhere)
 
 
-def new_denoiser(work: Path, variant: str, device: str) -> networks.Denoiser:
+def new_denoiser(work: Path, device: str) -> networks.Denoiser:
     """Build a denoiser that starts from the pre-trained text encoder."""
-    model = networks.Denoiser(variant)
+    model = networks.Denoiser()
     model.text.load_state_dict(text.weights(work))
     model.text.requires_grad_(False)
     model.unet.set_attn_processor(networks.PlainAttention())
@@ -102,23 +101,17 @@ def every_weight_learns(model: torch.nn.Module) -> None:
         raise RuntimeError(f"{len(idle)} weights got no gradient, first {idle[0]}")
 
 
-def train(
-    work: Path,
-    variant: str,
-    recipe: runs.Recipe,
-    device: str,
-    on_save: Callable[[], None] | None = None,
-) -> None:
-    """Train one variant on data."""
+def train(work: Path, recipe: runs.Recipe, device: str) -> None:
+    """Learn from the pictures."""
     torch.manual_seed(recipe.seed)
-    model = new_denoiser(work, variant, device)
-    run = runs.Run(work, variant, model, recipe, device)
+    model = new_denoiser(work, device)
+    run = runs.Run(work, "heavy", model, recipe, device)
     if run.finished:
         return
     examples = Examples.load(work, device)
     empty = empty_prompt(device)
     velocity_of = compiled_forward(model, device)
-    for _ in run.steps(on_save):
+    for _ in run.steps():
         latents, tokens = examples.draw(recipe.batch)
         dropped = torch.rand(recipe.batch, 1, device=device) < _EMPTY_SHARE
         tokens = torch.where(dropped, empty, tokens)

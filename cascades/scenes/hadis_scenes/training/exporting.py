@@ -12,8 +12,7 @@ from torch import nn
 from hadis_scenes import networks, pipelines
 from hadis_scenes.training import autoencoder, embedding, matching, runs
 
-SOURCES = {"heavy": ("heavy",), "medium": ("medium",), "light": ("light-distilled", "light")}
-"""For each shipped model the runs it may come from, best first."""
+MODELS = ("heavy", "light")
 
 
 def _exists(work: Path, run: str) -> bool:
@@ -21,14 +20,12 @@ def _exists(work: Path, run: str) -> bool:
 
 
 def export_models(work: Path, target: Path) -> None:
-    """Write the averaged weights of every denoiser as a complete pipeline."""
-    for variant, names in SOURCES.items():
-        name = next((n for n in names if _exists(work, n)), None)
-        if name is None:
-            continue
-        denoiser = networks.Denoiser(variant)
-        runs.averaged(work, name, denoiser)
-        pipelines.write(denoiser, autoencoder.trained(work), target / variant)
+    """Write the averaged weights of both denoisers as complete pipelines."""
+    for name in MODELS:
+        if _exists(work, name):
+            denoiser = networks.Denoiser()
+            runs.averaged(work, name, denoiser)
+            pipelines.write(denoiser, autoencoder.trained(work), target / name)
 
 
 def _write_discriminator(model: nn.Module, kind: str, folder: Path, tuned: bool) -> None:

@@ -44,10 +44,10 @@ def _checkpoint(
     run.save()
 
 
-def _denoiser(folder: Path, variant: str) -> networks.Denoiser:
-    model = networks.Denoiser(variant)
-    _load(model.unet, folder / variant / "unet" / "diffusion_pytorch_model.safetensors")
-    _load(model.text, folder / variant / "text_encoder" / "model.safetensors")
+def _denoiser(folder: Path) -> networks.Denoiser:
+    model = networks.Denoiser()
+    _load(model.unet, folder / "unet" / "diffusion_pytorch_model.safetensors")
+    _load(model.text, folder / "text_encoder" / "model.safetensors")
     model.text.requires_grad_(False)
     return model
 
@@ -69,15 +69,12 @@ def restore(work: Path, package: Path) -> None:
     if not scale.exists():
         config = networks.autoencoder().load_config(models / "heavy" / "vae")
         runs.save(scale, 1 / float(config["scaling_factor"]))
-    heavy = _denoiser(models, "heavy")
+    heavy = _denoiser(models / "heavy")
     labelled = text.LabelledText()
     labelled.encoder.load_state_dict(heavy.text.state_dict())
     _checkpoint(work, "text", labelled, text.RECIPE, finished=True)
-    _checkpoint(work, "heavy", heavy, diffusion.HEAVY, finished=False)
-    _checkpoint(work, "light", _denoiser(models, "light"), diffusion.LIGHT, finished=True)
-    light = _denoiser(models, "light")
-    _checkpoint(work, "light-distilled", light, distillation.LIGHT, finished=False)
-    _checkpoint(work, "medium", _denoiser(models, "medium"), distillation.MEDIUM, finished=False)
+    _checkpoint(work, "heavy", heavy, diffusion.RECIPE, finished=False)
+    _checkpoint(work, "light", _denoiser(models / "light"), distillation.RECIPE, finished=False)
     trainee = matching.Trainee(discriminators.Matcher())
     _load(trainee.matcher, package / "discriminators" / "matching" / "model.safetensors")
     _checkpoint(work, "matching", trainee, matching.RECIPE, finished=False)

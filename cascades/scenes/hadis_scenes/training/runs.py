@@ -144,7 +144,7 @@ class Run:
         }
         save(self.checkpoint, state)
 
-    def steps(self, on_save: Callable[[], None] | None = None) -> Iterator[int]:
+    def steps(self) -> Iterator[int]:
         """Yield step numbers until the budget is spent; saves along the way and at the end."""
         if self.finished:
             return
@@ -165,11 +165,7 @@ class Run:
             if now - saved > SAVE_EVERY_S:
                 saved = now
                 self.save()
-                if on_save:
-                    on_save()
         self.save()
-        if on_save:
-            on_save()
 
     def update(self, loss: torch.Tensor, **terms: torch.Tensor) -> None:
         """Take one optimiser step on a loss and fold the weights into their average."""
@@ -209,7 +205,8 @@ class Run:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         flat = averaged_over_processes(torch.cat([g.flatten() for g in gradients]))
         sizes = [g.numel() for g in gradients]
-        for gradient, part in zip(gradients, flat.split(sizes), strict=True):
+        parts: tuple[torch.Tensor, ...] = torch.split(flat, sizes)
+        for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
 

@@ -13,7 +13,7 @@ from hadis_scenes import generating, prompts
 from hadis_scenes.training import judged
 from hadis_scenes.variants import BY_NAME, VARIANTS
 
-COUNTS: Final = {"scenes-xs": 1000, "scenes-s": 500, "scenes-m": 350, "scenes-l": 200}
+COUNTS: Final = {"scenes-xs": 2500, "scenes-s": 1800, "scenes-m": 1200, "scenes-l": 800}
 _SHARES: Final = {"single": 0.1, "two": 0.2, "counting": 0.2, "relation": 0.3, "complex": 0.2}
 SEED: Final = 50
 
