@@ -99,7 +99,7 @@ class Loader(threading.Thread):
         self._weights: dict[WeightsKey, Weights] = {}
         self._residents: dict[str, Resident] = {}
         self._errors: dict[str, tuple[ModelSpec, str, float]] = {}
-        self._skipped: dict[str, ModelSpec] = {}
+        self._skipped: dict[str, tuple[ModelSpec, str]] = {}
         self._tried_judge: Judge | None = None
         self._was_settled = False
 
@@ -132,6 +132,11 @@ class Loader(threading.Thread):
         """Return why `model` did not load, if it was tried and did not."""
         failure = self._errors.get(model)
         return failure[1] if failure else None
+
+    def left_out(self, model: str) -> str | None:
+        """Return why `model` stays out of memory until it is assigned. No error: it may load."""
+        skipped = self._skipped.get(model)
+        return skipped[1] if skipped else None
 
     @property
     def discriminator(self) -> Discriminator | None:
@@ -212,7 +217,8 @@ class Loader(threading.Thread):
             failure = self._errors.get(name)
             if failure and failure[0] == spec and time.monotonic() < failure[2] + RETRY_S:
                 continue
-            if self._skipped.get(name) == spec:
+            skipped = self._skipped.get(name)
+            if skipped and skipped[0] == spec:
                 continue
             return name
         return None
@@ -236,9 +242,7 @@ class Loader(threading.Thread):
                     # Nor may its predecessor go on being served under its name.
                     self._drop([spec.name])
                     return
-                with self._changed:
-                    self._skipped[spec.name] = spec
-                log.info("model %s stays out of memory: the others fill the budget", spec.name)
+                self._leave_out(spec, self._why_left_out(spec))
                 return
             weights = self._weights.get(key)
             if weights is None:
@@ -324,11 +328,32 @@ class Loader(threading.Thread):
                 for name, resident in self._residents.items()
                 if pipelines.weights_key(resident.variant.spec) == other
             ]
-            with self._changed:
-                for name in names:
-                    self._skipped[name] = self._residents[name].variant.spec
+            for name in names:
+                reason = f"model {name} left memory to make room for {spec.name}"
+                self._leave_out(self._residents[name].variant.spec, reason)
             self._drop(names, evict=True)
         return True
+
+    def _leave_out(self, spec: ModelSpec, reason: str) -> None:
+        """Load `spec` no more until it is assigned, unless that has just happened."""
+        with self._changed:
+            if spec.name == self._assigned:
+                return
+            self._skipped[spec.name] = (spec, reason)
+        log.info("%s", reason)
+
+    def _why_left_out(self, spec: ModelSpec) -> str:
+        needed = pipelines.expected_bytes(spec)
+        if needed > self._budget_bytes:
+            return (
+                f"model {spec.name} takes about {needed} bytes, more than the {self._budget_bytes} "
+                "of the memory budget: it is tried only once it is assigned - raise "
+                "--memory-budget-bytes if the machine has more"
+            )
+        return (
+            f"model {spec.name} stays out of memory until it is assigned: the others fill the "
+            f"budget of {self._budget_bytes} bytes"
+        )
 
     def _held(self) -> list[residency.Held]:
         assigned = self._residents.get(self._assigned or "")

@@ -268,7 +268,11 @@ class Station:
     def _why_not_resident(self, model: str) -> str:
         if model not in self._names():
             return f"model {model} is not in the cascade {self._manifests.cascade.name}"
-        return self._loader.error(model) or f"model {model} is not in memory (yet)"
+        return (
+            self._loader.error(model)
+            or self._loader.left_out(model)
+            or f"model {model} is not in memory (yet)"
+        )
 
     def _resolved(self, manifests: Manifests) -> Manifests:
         """Let relative folders start at the cascade file; in a cluster at HADIS_CASCADE_DIR."""

@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hadis.terms.cascades import Cascade
-from hadis_server import loading
+from hadis_server import loading, residency
+from hadis_server.pipelines import expected_bytes
 from support.live_workers import (
     PATIENCE_S,
     LiveWorker,
@@ -251,10 +253,12 @@ async def test_a_fixed_batch_bounds_the_assigned_batch_size(folders: dict[str, P
 async def test_a_changed_model_that_fits_only_without_its_predecessor_replaces_it(
     folders: dict[str, Path],
 ) -> None:
-    size = sum(file.stat().st_size for file in folders["sdxl"].rglob("*.safetensors"))
     before = a_model("m", folders["sdxl"])
     after = a_model("m", folders["sd3"])
-    with LiveWorker(a_cascade(before), memory_budget_bytes=2 * size) as worker:
+    smaller, larger = expected_bytes(before), expected_bytes(after)
+    assert smaller < larger
+    # Room for either, not for both.
+    with LiveWorker(a_cascade(before), memory_budget_bytes=larger + smaller // 2) as worker:
         worker.wait_resident("m")
         was = worker.generate("m").content
         assert worker.follow(a_cascade(after)).status_code == 200
@@ -266,6 +270,39 @@ async def test_a_changed_model_that_fits_only_without_its_predecessor_replaces_i
             within_s=PATIENCE_S,
         )
         assert worker.generate("m").content != was
+
+
+def test_a_model_larger_than_the_budget_says_so_until_it_is_assigned(
+    folders: dict[str, Path],
+) -> None:
+    cascade = a_cascade(a_model("m", folders["sd"]))
+    with LiveWorker(cascade, memory_budget_bytes=1000) as worker:
+        worker.wait(lambda status: status["ready"], within_s=PATIENCE_S)
+        refused = worker.generate("m")
+        assert refused.status == 409
+        assert "more than the 1000 of the memory budget" in refused.message
+        # No error, which would keep the controller from ever assigning it.
+        assert worker.status()["models"]["m"]["error"] is None
+        worker.assign("m")
+        worker.wait_resident("m")
+        assert worker.generate("m").status == 200
+
+
+def test_an_assignment_that_arrives_while_its_model_is_being_left_out_is_not_lost(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = LiveWorker(a_cascade(a_model("m", folders["sd"])), memory_budget_bytes=1000)
+    decide = residency.evictions
+
+    def decide_and_be_assigned(*args: Any, urgent: bool) -> list[object] | None:
+        leaving = decide(*args, urgent=urgent)
+        if not urgent:
+            worker.station._loader.assign("m")
+        return leaving
+
+    monkeypatch.setattr(residency, "evictions", decide_and_be_assigned)
+    with worker:
+        worker.wait_resident("m")
 
 
 def test_before_its_first_assignment_a_worker_loads_and_then_is_ready(
