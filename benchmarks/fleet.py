@@ -8,8 +8,9 @@ one JSON object a stage. Nothing else should run meanwhile.
   start      seconds until the URL is printed, and the first image after that
   controller a low, a high and a low rate: plan changes, violations once settled; the high rate
              again on a fleet fixed to the heaviest model
-  honesty    a settled minute at 70 % of the load that the plan could carry: the plan's mean
-             latency and route ratios against the measured ones, and the router's own time
+  honesty    a settled minute at a load that leaves headroom: the plan's mean latency and route
+             ratios against the measured ones, how busy the plan says its workers are, and the
+             router's own time
   overload   ten times more than the fleet can draw, for a minute
 """
 
@@ -29,7 +30,8 @@ from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 Figures = dict[str, Any]
 SLO_S = 10.0
-LOW_PER_S, HIGH_PER_S = 0.8, 6.0
+LOW_PER_S, HIGH_PER_S = 1.0, 10.0
+HONEST_PER_S = 5.0
 SETTLE_S = 20.0
 
 
@@ -122,13 +124,14 @@ def measure_controller(fleet: ScenesFleet) -> Figures:
 
 def measure_honesty(fleet: ScenesFleet) -> Figures:
     """Compare what the plan predicts with what `hadis bench` measures, at a load it can carry."""
-    rate = 0.7 * HIGH_PER_S
+    rate = HONEST_PER_S
     bench(fleet, rate, 40.0)
     before = fleet.metrics()
     plan = fleet.status()["plan"]
     measured = bench(fleet, rate, 60.0, seed=3)
     return {
         "rate_per_s": rate,
+        "plan_utilisation": plan["reasons"]["utilisation"],
         "same_plan": fleet.status()["plan"]["lanes"] == plan["lanes"],
         "mean_latency_s": {
             "plan": plan["mean_latency_s"],

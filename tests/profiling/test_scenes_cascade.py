@@ -60,7 +60,7 @@ def test_the_models_are_a_front_from_fast_to_good(profile: Profile) -> None:
 def test_plans_get_better_the_less_is_asked_of_two_workers(profile: Profile) -> None:
     plans = [
         solving.solve(Problem(profile, demand, 2, 10.0, utilisation_limit=0.8))
-        for demand in (0.2, 1.0, 3.0, 8.0)
+        for demand in (0.2, 2.0, 8.0, 20.0)
     ]
     assert {plan.status for plan in plans} == {PlanStatus.OPTIMAL}
     qualities = [plan.quality for plan in plans]

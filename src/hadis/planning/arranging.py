@@ -92,9 +92,13 @@ def give_spares(problem: Problem, needed: Arrangement) -> dict[ModelName, int]:
             workers[name] += kept
             spare -= kept
     for _ in range(spare):
-        fullest = max(workers, key=lambda name: (needed.load[name] / workers[name], name))
+        fullest = max(workers, key=lambda name: (_fullness(needed.load[name], workers[name]), name))
         workers[fullest] += 1
     return workers
+
+
+def _fullness(load: float, workers: int) -> float:
+    return load / workers if workers else math.inf
 
 
 def pool_loads(table: Table, shares: np.ndarray, positions: Mapping[int, int]) -> dict[int, float]:

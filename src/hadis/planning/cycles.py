@@ -52,6 +52,7 @@ class CycleState:
     ratios: RatioState = field(default_factory=RatioState)
     queue: Mapping[ModelName, float] = field(default_factory=dict)
     latency_scale: float | None = None
+    profile: Profile | None = None
     seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
     routing: RoutingTable | None = None
     assignments: Mapping[WorkerName, Assignment] = field(default_factory=dict)
@@ -185,7 +186,8 @@ def _observe(given: CycleInput) -> CycleState:
         demand=demand,
         ratios=ratios,
         queue=queue,
-        latency_scale=_latency_scale(state, snapshot),
+        latency_scale=_latency_scale(given),
+        profile=given.profile,
         seen_at_s={
             name: at_s
             for name, at_s in seen.items()
@@ -199,15 +201,20 @@ def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
     return 0.0 if state.at_s is None else 0.5 ** ((now_s - state.at_s) / (memory_s / 2))
 
 
-def _latency_scale(state: CycleState, snapshot: Snapshot) -> float | None:
-    """Return the recent mean of the workers' median scale; None while none has reported any."""
+def _latency_scale(given: CycleInput) -> float | None:
+    """Return the recent mean of the workers' median scale; None while none has reported any.
+
+    What was said of another profile's latencies tells nothing of this one's.
+    """
+    state, snapshot = given.state, given.snapshot
+    known = state.latency_scale if state.profile == given.profile else None
     reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
     if not reported:
-        return state.latency_scale
+        return known
     fresh = statistics.median(reported)
-    if state.latency_scale is None:
+    if known is None:
         return fresh
-    return fresh + _remains(state, snapshot.now_s, SCALE_MEMORY_S) * (state.latency_scale - fresh)
+    return fresh + _remains(state, snapshot.now_s, SCALE_MEMORY_S) * (known - fresh)
 
 
 def _measured_mix(given: CycleInput) -> tuple[RowShare, ...]:
