@@ -104,7 +104,8 @@ def _run_all(arguments: argparse.Namespace, names: list[str]) -> None:
         command += ["--work", str(arguments.work), "--device", arguments.device]
         command += ["--budget-minutes", str(arguments.budget_minutes)]
         command += ["--package", str(arguments.package)]
-        size = len(os.sched_getaffinity(0)) if arguments.device == "cpu" and name in _TEAM_STAGES else 1
+        is_team = arguments.device == "cpu" and name in _TEAM_STAGES
+        size = len(os.sched_getaffinity(0)) if is_team else 1
         if not _run_together(command, size):
             sys.exit(f"stage {name} failed; run the same command again to resume")
 

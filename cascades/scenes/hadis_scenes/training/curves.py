@@ -69,7 +69,12 @@ def write(work: Path, target: Path) -> None:
         "earlier_curves": earlier,
     }
     (target / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
-    _draw({**{name: runs[-1] for name, runs in earlier.items()}, **logs}, target / "curves.png")
+    newest = {**{name: runs[-1] for name, runs in earlier.items()}, **_with_loss(logs)}
+    _draw(newest, target / "curves.png")
+
+
+def _with_loss(logs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: lines for name, lines in logs.items() if any("loss" in line for line in lines)}
 
 
 def _earlier(work: Path) -> dict[str, list[list[dict[str, Any]]]]:
@@ -94,5 +99,7 @@ def _draw(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
         examples = [line["examples"] / 1000 for line in lines]
         axis.plot(examples, [line["loss"] for line in lines])
         axis.set(title=name, xlabel="thousand examples", ylabel="loss", yscale="log")
+    for axis in axes.flat[len(RECIPES) :]:
+        axis.remove()
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
