@@ -30,8 +30,9 @@ SWITCH_INTERVAL_S = 0.0005
 """Python's 5 ms between two threads would be a third of a request's budget in the router each time
 that the event loop wakes while a prompt is being scored."""
 
-LAST_ANSWERS_S = 1.0
-"""Requests have ended by then; only their answers may still be on the way to slow clients."""
+LAST_ANSWERS_S = 10.0
+"""Requests have ended by then; only their answers may still be on the way to slow clients. The wait
+ends with the last connection, and none is kept for its own sake."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -75,7 +75,17 @@ class Admission:
         finish_s = self._view.expected_finish_s(model, now_s, images=images)
         if finish_s is None:
             return None
-        return admitting.cautious_finish_s(finish_s, now_s, self._view.cautions[model])
+        return admitting.cautious_finish_s(finish_s, now_s, self._view.caution(model, now_s))
+
+    def hoped_finish_s(self, model: ModelName, now_s: float) -> float | None:
+        """As `finish_s`, but without caution where all workers of the model are idle.
+
+        For images that may fail, as there is another to fall back on: with no queue to be wrong
+        about, it is better to try, and only an image that is made teaches less caution.
+        """
+        if self._unsent[model] == 0 and self._view.is_idle(model, now_s):
+            return self._view.expected_finish_s(model, now_s)
+        return self.finish_s(model, now_s)
 
 
 def gate_model(

@@ -104,7 +104,7 @@ class CascadeRunner:
         verdict = cascading.judge(
             score,
             job.lane.quality_threshold,
-            heavy_finish_s=self._admission.finish_s(job.lane.heavy, self._clock()),
+            heavy_finish_s=self._admission.hoped_finish_s(job.lane.heavy, self._clock()),
             latest_finish_s=job.latest_s,
         )
         if verdict is not Verdict.ESCALATE:
@@ -142,20 +142,12 @@ class CascadeRunner:
     async def _start_heavy(self, job: ImageJob, stopwatch: Stopwatch) -> Picture:
         call = _on_model(job, job.lane.heavy)
         may_degrade = job.route is Route.PLANNED and job.lane.light != job.lane.heavy
-        finish_s = self._admission.finish_s(job.lane.heavy, self._clock())
-        if finish_s is None or finish_s > job.latest_s:
-            if may_degrade:
-                return await self._degrade(job, stopwatch)
-            if finish_s is None:
-                raise NoWorker(f"no ready worker holds {job.lane.heavy}", retry_after_s=2.0)
-            excess_s = finish_s - job.latest_s
-            raise Overloaded(
-                f"the queue of {job.lane.heavy} is too long to be done in time",
-                retry_after_s=excess_s,
-            )
-        if not may_degrade:
+        if not may_degrade:  # it was let in by the heavy model's queue
             reply = await self._dispatcher.generate(call, job.latest_s, stopwatch)
             return _picture(call, reply, ImagePath.HEAVY, by_heavy=True)
+        finish_s = self._admission.hoped_finish_s(job.lane.heavy, self._clock())
+        if finish_s is None or finish_s > job.latest_s:
+            return await self._degrade(job, stopwatch)
         return await self._heavy_with_net(job, call, stopwatch)
 
     async def _heavy_with_net(self, job: ImageJob, call: Call, stopwatch: Stopwatch) -> Picture:

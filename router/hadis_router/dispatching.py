@@ -170,16 +170,16 @@ class Dispatcher:
             now_s = self._clock()
             self._view.note_ended(worker, call.model, now_s, dropped=True)
             if now_s >= latest_s:  # nobody would learn from those that never come otherwise
-                self._view.note_given_up(call.model, predicted_s, now_s - sent_s)
+                self._view.note_given_up(call.model, predicted_s, now_s - sent_s, now_s)
             raise
         now_s = self._clock()
         self._view.note_ended(worker, call.model, now_s, dropped=answer.report is None)
         if answer.report is not None:
             self._view.note_report(worker, answer.report, now_s, took_s=now_s - sent_s)
         if answer.reply is not None:
-            self._view.note_prediction(call.model, predicted_s, now_s - sent_s)
+            self._view.note_prediction(call.model, predicted_s, now_s - sent_s, now_s)
         elif isinstance(answer.error, DeadlineExceeded):
-            self._view.note_given_up(call.model, predicted_s, now_s - sent_s)
+            self._view.note_given_up(call.model, predicted_s, now_s - sent_s, now_s)
         if answer.reply is not None:
             self._metrics.note_completed(call.model)
         return answer

@@ -4,7 +4,7 @@ Tables arrive on the control port, queue states with every reply, faults from fa
 keeps no connection and makes no call; it answers which workers may be asked for a model.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 
 from hadis.routing import admitting, picking
@@ -12,7 +12,10 @@ from hadis.terms.assignments import Lane, Role, RoutingTable, WorkerRef
 from hadis.terms.ids import ModelName
 from hadis.wire.assignments import RoutingTableBody
 from hadis.wire.generation import GenerateReport
-from hadis_router.latency_book import LatencyBook
+from hadis_router.latency_book import LatencyBook, Learnt
+
+CAUTION_LASTS_S = 5.0
+"""A caution fades once nothing was learnt for this long: while images end, they alone teach."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +77,7 @@ class FleetView:
         self.table: RoutingTable | None = None
         self.body: RoutingTableBody | None = None
         self.workers: dict[str, Worker] = {}
-        self.cautions: defaultdict[ModelName, float] = defaultdict(lambda: admitting.FIRST_CAUTION)
+        self.cautions: dict[ModelName, Learnt] = {}
         self._not_resident_s = not_resident_s
         self._batch: dict[ModelName, int] = {}
 
@@ -143,6 +146,11 @@ class FleetView:
         finish_s = min(self.finishes_s(pool, model, now_s))
         return finish_s + (images - 1) * self._shared_s(model) / len(pool)
 
+    def is_idle(self, model: ModelName, now_s: float) -> bool:
+        """Whether all workers that an image of the model would go to have nothing to do."""
+        pools = self.pools(model, now_s, set())
+        return all(worker.is_idle(now_s) for worker in pools.assigned or pools.others)
+
     def note_sent(self, worker: Worker, model: ModelName, now_s: float) -> None:
         """Move a worker's clock on by one image."""
         if worker.in_flight == 0:
@@ -201,17 +209,34 @@ class FleetView:
             worker.failures += 1
             worker.probe_at_s = now_s + picking.avoid_for_s(worker.failures)
 
-    def note_prediction(self, model: ModelName, predicted_s: float, took_s: float) -> None:
+    def caution(self, model: ModelName, now_s: float) -> float:
+        """Return by how much the time until a model's finish is to be stretched.
+
+        It fades as the latency book does: only a model's own images lower it, and a high one would
+        keep them away for ever.
+        """
+        learnt = self.cautions.get(model)
+        if learnt is None:
+            return admitting.FIRST_CAUTION
+        silent_since_s = min(now_s, learnt.at_s + CAUTION_LASTS_S)
+        return Learnt(learnt.value, silent_since_s).faded(admitting.FIRST_CAUTION, now_s)
+
+    def note_prediction(
+        self, model: ModelName, predicted_s: float, took_s: float, now_s: float
+    ) -> None:
         """Learn from an image how far predictions for its model may be trusted."""
-        caution = self.cautions[model]
-        self.cautions[model] = admitting.next_caution(
+        caution = self.caution(model, now_s)
+        stepped = admitting.next_caution(
             caution, underestimated=admitting.is_underestimated(predicted_s, took_s, caution)
         )
+        self.cautions[model] = Learnt(stepped, now_s)
 
-    def note_given_up(self, model: ModelName, predicted_s: float, waited_s: float) -> None:
+    def note_given_up(
+        self, model: ModelName, predicted_s: float, waited_s: float, now_s: float
+    ) -> None:
         """Learn from an image that was not there in time: it took longer than `waited_s`."""
-        if admitting.is_underestimated(predicted_s, waited_s, self.cautions[model]):
-            self.note_prediction(model, predicted_s, waited_s)
+        if admitting.is_underestimated(predicted_s, waited_s, self.caution(model, now_s)):
+            self.note_prediction(model, predicted_s, waited_s, now_s)
 
     def note_lacking(self, worker: Worker, model: ModelName, now_s: float) -> None:
         """Remember a worker's word that a model is not resident in it."""

@@ -29,8 +29,8 @@ class LatencyBook:
     ) -> None:
         self._clock = clock
         self._measured: dict[ModelName, dict[int, float]] = {}
-        self._scale: dict[ModelName, _Learnt] = {}
-        self._transit_s = _Learnt(0.0, clock())
+        self._scale: dict[ModelName, Learnt] = {}
+        self._transit_s = Learnt(0.0, clock())
         self.replace_profile(profile)
 
     @property
@@ -59,12 +59,12 @@ class LatencyBook:
         ratio = seconds / self._stated_s(model, batch_size)
         is_first_word = model not in self._measured and model not in self._scale
         old = ratio if is_first_word else self._present_scale(model)
-        self._scale[model] = _Learnt(old + SMOOTHING * (ratio - old), self._clock())
+        self._scale[model] = Learnt(old + SMOOTHING * (ratio - old), self._clock())
 
     def observe_transit(self, seconds: float) -> None:
         """Learn what a call takes beside queue and batch: encoding, two hops, a busy machine."""
         old = self.transit_s
-        self._transit_s = _Learnt(old + SMOOTHING * (max(0.0, seconds) - old), self._clock())
+        self._transit_s = Learnt(old + SMOOTHING * (max(0.0, seconds) - old), self._clock())
 
     def batch_s(self, model: ModelName, batch_size: int = 1) -> float:
         """Return the expected seconds of a batch."""
@@ -85,11 +85,14 @@ class LatencyBook:
 
 
 @dataclass(frozen=True, slots=True)
-class _Learnt:
+class Learnt:
+    """A number and when it was learnt."""
+
     value: float
     at_s: float
 
     def faded(self, unlearnt: float, now_s: float) -> float:
+        """Return the number as it is believed by now, on its way back to `unlearnt`."""
         remains = 0.5 ** ((now_s - self.at_s) / HALF_LIFE_S)
         return float(unlearnt + (self.value - unlearnt) * remains)
 

@@ -1,6 +1,8 @@
 """The live view: plan, workers, charts and the load slider follow the router once a second."""
 
 import re
+import time
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,6 +10,14 @@ from playwright.sync_api import Page, expect
 from support.scripted_router import Script
 
 pytestmark = pytest.mark.browser
+
+
+def until(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait until the script tells that something came about; half a minute at most."""
+    until_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until_s, "the condition did not come about"
+        page.wait_for_timeout(50)
 
 
 def test_the_plan_is_told_with_its_reasons(page: Page, script: Script) -> None:
@@ -122,13 +132,13 @@ def test_the_slider_sets_the_rate_and_the_big_button_stops_it(page: Page, script
 def test_a_stop_is_not_overtaken_by_a_slower_change_before_it(page: Page, script: Script) -> None:
     slider = page.locator("#load-slider")
     slider.focus()
-    script.load_s = 1.0
+    script.load_s = 3.0
     page.keyboard.press("End")
     expect(page.locator(".load-rate")).to_have_text("200/s")
-    page.wait_for_timeout(500)  # the change is on its way
+    until(page, lambda: script.asked_rates == [200])  # the change is on its way
     page.click("#load-stop")
     expect(page.locator(".load-rate")).to_have_text("off")
-    page.wait_for_timeout(1500)
+    until(page, lambda: len(script.rates) == 2)
     assert script.rates == [200, 0]
     expect(page.locator(".load-rate")).to_have_text("off")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from hadis.routing import admitting
-from hadis_router.latency_book import LatencyBook
+from hadis_router.latency_book import LatencyBook, Learnt
 from support.router_fixtures import BIG, TINY, Fleet, RouterUnderTest, a_profile
 from support.scripted_workers import RunningWorker
 
@@ -30,7 +30,8 @@ def fleet(servers: Fleet) -> Fleet:
     servers.light.renew()
     servers.heavy.renew()
     view = servers.router.router.view
-    view.cautions.update(dict.fromkeys((TINY, BIG), admitting.LEAST_CAUTION))
+    caution = Learnt(admitting.LEAST_CAUTION, servers.router.router.clock())
+    view.cautions.update(dict.fromkeys((TINY, BIG), caution))
     view.book = LatencyBook(a_profile())
     servers.use_cascade()
     servers.route()

@@ -8,8 +8,8 @@ from hadis.terms.cascades import RouterLimits
 from hadis.wire.assignments import RoutingTableBody
 from hadis.wire.generation import GenerateReport, QueueState
 from hadis_router.admission import Admission
-from hadis_router.fleet_view import FleetView
-from hadis_router.latency_book import LatencyBook
+from hadis_router.fleet_view import CAUTION_LASTS_S, FleetView
+from hadis_router.latency_book import HALF_LIFE_S, LatencyBook, Learnt
 from support.router_fixtures import BIG, TINY, a_profile
 
 NOW_S = 1000.0
@@ -24,7 +24,7 @@ def view():
 
 def a_view(workers):
     view = FleetView(LatencyBook(a_profile(BATCH_S, 2.0), clock=lambda: NOW_S), not_resident_s=2.0)
-    view.cautions.update(dict.fromkeys((TINY, BIG), 1.0))
+    view.cautions.update(dict.fromkeys((TINY, BIG), Learnt(1.0, NOW_S)))
     refs = [
         {"name": f"w{index}", "address": f"x:{index}", "uid": f"u{index}", "model": TINY}
         for index in range(workers)
@@ -88,14 +88,14 @@ def test_a_worker_that_has_slowed_down_is_found_out_by_its_silence(view):
 
 
 def test_images_that_never_came_in_time_teach_caution_too(view):
-    before = view.cautions[TINY]
+    before = view.caution(TINY, NOW_S)
     for _ in range(10):
-        view.note_given_up(TINY, 0.5, 9.5)
-    assert view.cautions[TINY] > 1.3 * before
-    assert view.cautions[BIG] == before
-    learnt = view.cautions[TINY]
-    view.note_given_up(TINY, 9.0, 9.5)  # it may still have been right
-    assert view.cautions[TINY] == learnt
+        view.note_given_up(TINY, 0.5, 9.5, NOW_S)
+    learnt = view.caution(TINY, NOW_S)
+    assert learnt > 1.3 * before
+    assert view.caution(BIG, NOW_S) == before
+    view.note_given_up(TINY, 9.0, 9.5, NOW_S)  # it may still have been right
+    assert view.caution(TINY, NOW_S) == learnt
 
 
 def test_images_that_their_clients_left_make_room_at_once(view):
@@ -135,9 +135,41 @@ def test_without_a_worker_nobody_is_let_in():
         ask(Admission(a_view(0)))
 
 
+def most_cautious(view, model):
+    for _ in range(200):
+        view.note_prediction(model, 0.5, 9.0, NOW_S)
+    assert view.caution(model, NOW_S) == admitting.MOST_CAUTION
+
+
 def test_caution_is_learnt_for_each_model():
     view = a_view(1)
-    for _ in range(200):
-        view.note_prediction(BIG, 0.5, 9.0)
-    assert view.cautions[BIG] == admitting.MOST_CAUTION
-    assert view.cautions[TINY] == 1.0
+    most_cautious(view, BIG)
+    assert view.caution(TINY, NOW_S) == 1.0
+
+
+def test_caution_fades_while_nothing_is_learnt(view):
+    most_cautious(view, TINY)
+    later_s = NOW_S + CAUTION_LASTS_S
+    assert view.caution(TINY, later_s) == admitting.MOST_CAUTION
+    halfway = (admitting.MOST_CAUTION + admitting.FIRST_CAUTION) / 2
+    assert view.caution(TINY, later_s + HALF_LIFE_S) == pytest.approx(halfway)
+    assert view.caution(TINY, later_s + 300.0) == pytest.approx(admitting.FIRST_CAUTION, abs=0.01)
+
+
+def test_caution_does_not_fade_while_images_end(view):
+    most_cautious(view, TINY)
+    for second in range(60):
+        view.note_prediction(TINY, 0.5, 0.5, NOW_S + second)
+    assert view.caution(TINY, NOW_S + 60) > 0.9 * admitting.MOST_CAUTION
+
+
+def test_an_idle_model_is_hoped_to_be_as_fast_as_its_images_and_a_busy_one_is_not(view):
+    most_cautious(view, TINY)
+    admission = Admission(view)
+    assert admission.hoped_finish_s(TINY, NOW_S) == pytest.approx(NOW_S + BATCH_S)
+    assert admission.finish_s(TINY, NOW_S) == pytest.approx(NOW_S + 4.0 * BATCH_S)
+    ask(admission, scored=False)
+    assert admission.hoped_finish_s(TINY, NOW_S) == admission.finish_s(TINY, NOW_S)
+    admission.note_scored(1, TINY)
+    view.note_sent(view.workers["w0"], TINY, NOW_S)
+    assert admission.hoped_finish_s(TINY, NOW_S) == pytest.approx(NOW_S + 8.0 * BATCH_S)

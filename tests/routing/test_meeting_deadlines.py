@@ -12,6 +12,7 @@ import pytest
 from hadis.routing import admitting
 from hadis.terms.cascades import OnOverload, PlannerSettings, RouterLimits
 from hadis.terms.profiles import Deliver
+from hadis_router.latency_book import Learnt
 from support.router_fixtures import a_lane, learn_latency
 
 ESCALATING = a_lane(2.0, 1.01)
@@ -60,9 +61,45 @@ def test_a_hard_prompt_goes_to_light_at_once_when_heavy_has_no_time(fleet):
 
 def test_what_a_client_asked_of_the_heavy_model_is_refused_rather_than_degraded(fleet):
     learn_latency(fleet, "big", 3.0)
-    error = fleet.refused(quality="high", deadline_s=1.0)
+    with another_inside(fleet):
+        error = fleet.refused(quality="high", deadline_s=1.0)
     assert (error.status_code, error.code) == (429, "rate_limit_exceeded")
     assert error.body["hadis"]["outcome"] == "rejected"
+
+
+def test_what_a_client_asked_of_the_heavy_model_is_tried_when_nothing_else_is_inside(fleet):
+    learn_latency(fleet, "big", 20.0)
+    told = fleet.told(quality="high")
+    assert (told["path"], told["model"]) == ("heavy", "big")
+
+
+def make_most_cautious(fleet, model, *, ago_s=0.0):
+    router = fleet.router.router
+    router.view.cautions[model] = Learnt(admitting.MOST_CAUTION, router.clock() - ago_s)
+
+
+@pytest.mark.parametrize("lane", [HEAVY_FIRST, ESCALATING])
+def test_a_heavy_model_that_was_late_is_tried_again_once_it_is_idle(fleet, lane):
+    fleet.use_cascade(slo_s=8.0, deliver=Deliver.HEAVY)
+    learn_latency(fleet, "big", 3.0)
+    make_most_cautious(fleet, "big")
+    fleet.route(lane)
+    assert fleet.told()["model"] == "big"
+    assert fleet.router.router.view.cautions["big"].value < admitting.MOST_CAUTION
+
+
+def test_a_heavy_model_that_was_late_minutes_ago_is_tried_again_though_it_is_busy(fleet):
+    fleet.use_cascade(slo_s=20.0, deliver=Deliver.HEAVY)
+    learn_latency(fleet, "big", 6.0)
+    fleet.route(HEAVY_FIRST)
+    router = fleet.router.router
+    worker = router.view.workers["w1"]
+    router.view.note_sent(worker, "big", router.clock())
+    make_most_cautious(fleet, "big")
+    assert fleet.told()["path"] == "degraded"
+    make_most_cautious(fleet, "big", ago_s=300.0)
+    assert fleet.told()["path"] == "heavy"
+    router.view.note_ended(worker, "big", router.clock(), dropped=True)
 
 
 def test_a_request_that_cannot_be_in_time_is_refused_at_once(fleet):
@@ -94,7 +131,7 @@ def test_an_admitted_request_without_an_image_expires_with_no_retry(fleet, event
     assert failed.value.body["hadis"]["outcome"] == "expired"
     assert failed.value.response.headers["x-should-retry"] == "false"
     assert 0.5 < time.monotonic() - started_s < 100.0  # far from the cascade's own deadline
-    assert fleet.router.router.view.cautions["tiny"] > admitting.LEAST_CAUTION
+    assert fleet.router.router.view.cautions["tiny"].value > admitting.LEAST_CAUTION
     for worker in (fleet.light, fleet.heavy):
         eventually(lambda worker=worker: worker.counts["aborted"] == worker.counts["received"])
 

@@ -1,5 +1,6 @@
 """`python -m hadis_router`: starting, refusing to start, draining."""
 
+import http.client
 import json
 import logging
 import os
@@ -14,7 +15,9 @@ import pytest
 
 from hadis.wire import manifests
 from hadis.wire.assignments import RoutingTableBody
+from hadis_cli.fleet import members
 from hadis_router import __main__ as router_program
+from hadis_router import draining
 from support.router_fixtures import TINY, a_cascade, a_profile, call
 from support.scripted_workers import RunningWorker
 
@@ -125,6 +128,32 @@ def test_a_process_serves_and_finishes_what_it_holds_when_told_to_stop(serve, ca
     assert "served_light" in log
     assert "1 requests inside" in log
     assert "Traceback" not in log
+
+
+def test_a_finished_answer_reaches_a_slow_client_before_the_process_ends(serve, cascade_file):
+    served = serve(cascade_file)
+    served.worker.renew(padding_bytes=12_000_000)  # more than sockets buffer
+    served.until_ready()
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**18)  # and no more by itself
+    slow.connect(("127.0.0.1", served.told["port"]))
+    body = b'{"prompt": "a circle"}'
+    slow.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\n"
+                 b"content-length: %d\r\n\r\n%s" % (len(body), body))  # fmt: skip
+    with slow, slow.makefile("rb") as answer:
+        assert answer.readline().startswith(b"HTTP/1.1 200")
+        served.terminate()
+        time.sleep(2.5)
+        length = int(http.client.parse_headers(answer)["content-length"])
+        assert length > 12_000_000
+        received = len(answer.read(length))
+        assert received == length
+    _, log = served.ended()
+    assert "Traceback" not in log
+
+
+def test_a_fleet_gives_a_router_time_for_its_last_answers():
+    assert members.ROUTER_GRACE_S > draining.SETTLING_S + router_program.LAST_ANSWERS_S + 2.0
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ class Script:
     plan_offset: int = 0
     worker_state: str = "ready"
     generations: list[dict[str, Any]] = field(default_factory=list)
+    asked_rates: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     cancelled: int = 0
 
@@ -260,6 +261,7 @@ def create_app(script: Script) -> FastAPI:
     @app.put("/playground/load")
     async def set_load(request: Request) -> Response:
         asked = (await request.json())["rate"]
+        script.asked_rates.append(asked)
         wait_s, script.load_s = script.load_s, 0.0  # only the first is slow: later ones overtake it
         await asyncio.sleep(wait_s)
         script.rate = asked

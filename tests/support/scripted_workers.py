@@ -52,6 +52,7 @@ class Script:
     truncated: bool = False
     healthy: bool = True
     dies_when_probed: bool = False
+    padding_bytes: int = 0
 
 
 @dataclass
@@ -162,6 +163,7 @@ class ScriptedWorker:
         if fault == "unreadable":
             header = "{"
         content = b"" if fault == "garbage" else picture(body.model, body.prompt, body.seed)
+        content += bytes(self.script.padding_bytes)
         self.counts["completed"] += 1
         return Response(content, media_type="image/png", headers={REPORT_HEADER: header})
 
