@@ -6,7 +6,7 @@ Alternates, model by model and size by size, between a plain call of the pipelin
 same batch through the worker's queue and thread. On a CPU both are CPU seconds of their thread, so
 that other load on the machine does not count; on a GPU both are seconds on the clock. Scoring and
 encoding are left out on both sides. Prints one JSON object; exits with 1 when any model at any
-batch size costs more than 5 %, with 2 when a model does not load.
+batch size costs more than 5 %, with 2 when a model does not load or does not fit in memory.
 """
 
 import argparse
@@ -59,6 +59,11 @@ def main() -> int:
             if errors:
                 print(*errors, sep="\n", file=sys.stderr)
                 return 2
+            if station.unready() is None:  # nothing is left to load
+                out = [spec.name for spec in specs if station.resident(spec.name) is None]
+                if out:
+                    print(f"no room in memory beside the others: {', '.join(out)}", file=sys.stderr)
+                    return 2
             time.sleep(0.05)
         for spec in specs:
             for batch in options.batch or [1, 4]:

@@ -11,8 +11,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, Any
 
-from hadis.errors import InvalidInput
-
 if TYPE_CHECKING:
     import torch
 
@@ -41,11 +39,6 @@ def settle(device: str, rank: int) -> "torch.device":
     torch.set_num_threads(1)
     pipelines.quiet()
     where = hardware.choose_device(device)
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput(
-            f"--device {device}: this machine has no GPU that CUDA can use; take cpu",
-            field="--device",
-        )
     if where.type == "cuda" and where.index is None:
         where = torch.device("cuda", rank % max(torch.cuda.device_count(), 1))
     return where

@@ -5,6 +5,7 @@ give other digests; a folder that moved does not.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -24,30 +25,41 @@ def of(*parts: Any) -> str:
 
 def of_models(cascade: Cascade) -> dict[ModelName, str]:
     """Return the digest of each model's weights and of how it is run."""
-    folders: dict[str, str] = {}
-    return {spec.name: _of_spec(spec, folders) for spec in cascade.models}
+    return {spec.name: _of_spec(spec) for spec in cascade.models}
 
 
 def of_discriminator(cascade: Cascade) -> str:
     """Return the digest of the discriminator's weights and kind, or of having none."""
-    return "" if cascade.discriminator is None else _of_spec(cascade.discriminator, {})
+    return "" if cascade.discriminator is None else _of_spec(cascade.discriminator)
 
 
-def _of_spec(spec: ModelSpec | DiscriminatorSpec, folders: dict[str, str]) -> str:
+def _of_spec(spec: ModelSpec | DiscriminatorSpec) -> str:
     fields = dataclasses.asdict(spec)
-    path = spec.source.path
-    if path is not None:
-        if path not in folders:  # variants share their weights
-            folders[path] = _of_folder(Path(path))
-        fields["source"]["path"] = folders[path]
+    source = fields["source"]
+    source["path"] = _of_place(source["path"])
+    source["overrides"] = {part: _of_place(place) for part, place in source["overrides"].items()}
+    if "loras" in fields:
+        fields["loras"] = [_of_place(place) for place in fields["loras"]]
     return of(fields)
 
 
-def _of_folder(folder: Path) -> str:
-    """Return the digest of every file below a folder, by name and content."""
+def _of_place(place: str | None) -> str | None:
+    """Return the digest of a folder or file; a repository or setting stands for itself."""
+    # Local places are absolute by now: `manifests.resolve_paths` has seen to that.
+    path = Path(place or "")
+    if not path.is_absolute() or not path.exists():
+        return place
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    seen = ((file, file.stat()) for file in files if file.is_file())
+    return _of_files(path, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in seen))
+
+
+@functools.cache  # weights are large, variants share them, and a run asks more than once
+def _of_files(top: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Return the digest of files by name and content; sizes and times tell a changed one."""
     whole = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path, _, _ in files:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"{path.relative_to(folder)} {content}\n".encode())
+        whole.update(f"{path.relative_to(top)} {content}\n".encode())
     return whole.hexdigest()

@@ -99,7 +99,7 @@ class Intake:
                 batch = self._next_batch()
                 if batch:
                     return batch
-                if self._idle_errands and not self._queue:
+                if self._idle_errands and not self._queue and not self._draining:
                     return self._idle_errands.popleft()
                 self._changed.wait()
 

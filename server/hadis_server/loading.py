@@ -340,6 +340,8 @@ class Loader(threading.Thread):
             if spec.name == self._assigned:
                 return
             self._skipped[spec.name] = (spec, reason)
+            # Nobody tries it again, so that an earlier failure would stay its error for ever.
+            self._errors.pop(spec.name, None)
         log.info("%s", reason)
 
     def _why_left_out(self, spec: ModelSpec) -> str:

@@ -51,13 +51,16 @@ def evictions(
     return leaving
 
 
-def measure_budget(device: torch.device) -> int:
-    """Return what weights may take on `device`: a share of what is free there now."""
+def measure_budget(device: torch.device, *, share: float = 1.0) -> int:
+    """Return what weights may take on `device`: most of what is free there now.
+
+    `share`: the fraction of it for this process, where others measure the same memory.
+    """
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
     else:
         free_bytes = min(psutil.virtual_memory().available, _cgroup_free_bytes())
-    return int(free_bytes * SHARE_OF_FREE)
+    return int(free_bytes * SHARE_OF_FREE * share)
 
 
 def _cgroup_free_bytes() -> int:

@@ -36,6 +36,8 @@ class Settings:
     memory_budget_bytes: int = 0
     """What resident weights may take; 0 measures: 80 % of the memory free at start (CUDA: of the
     GPU's), so that activations have room."""
+    memory_share: float = 1.0
+    """Fraction of what was measured, for workers that share the memory of one machine."""
     fixed_batch: int = 0
     """Pad every batch to this many rows, which makes pictures bit-equal whatever shares their
     batch; 0 (default) pads nothing, and batches differ by at most one step of an 8-bit pixel."""
@@ -61,6 +63,7 @@ def parse(argv: list[str]) -> Settings:
         ("threads", int),
         ("max_waiting", int),
         ("memory_budget_bytes", int),
+        ("memory_share", float),
         ("fixed_batch", int),
         ("grace_s", float),
         ("log_level", str),
@@ -86,6 +89,8 @@ def _check(settings: Settings) -> None:
     ):
         if not value >= 0:  # NaN neither
             raise InvalidInput(f"--{option} must be 0 or more", field=option)
+    if not 0 < settings.memory_share <= 1:
+        raise InvalidInput("--memory-share must be above 0 and at most 1", field="memory-share")
     if settings.log_level not in logging.getLevelNamesMapping():
         raise InvalidInput(
             f"--log-level {settings.log_level} is none of DEBUG, INFO, WARNING, ERROR",

@@ -71,7 +71,9 @@ class Station:
         self.intake = Intake(
             clock=clock, estimate=self.book.service, max_waiting=settings.max_waiting
         )
-        budget = settings.memory_budget_bytes or residency.measure_budget(self._device)
+        budget = settings.memory_budget_bytes or residency.measure_budget(
+            self._device, share=settings.memory_share
+        )
         self._loader = Loader(
             self.intake,
             self._device,

@@ -1,6 +1,7 @@
 """`hadis profile` on tiny pipelines: measured, interrupted, resumed, written into the cascade."""
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,9 @@ from hadis.terms.cascades import Cascade, ModelSource
 from hadis.terms.ids import ModelName
 from hadis.wire import manifests
 from hadis_cli.main import main
+from hadis_cli.measuring import phases
 from hadis_profiler import generating, helpers, latencies, latency_files
+from hadis_profiler.assembling import Assembly
 from support import tiny_pipelines
 
 CASCADE = """\
@@ -184,7 +188,8 @@ def test_a_helper_that_dies_ends_the_run_with_one_line(
     checker = "support.checkers:ends_the_process"
     assert main(resumed(folder, "--prompts", prompts, "--checker", checker)) == 1
     assert "a process that makes images died" in capsys.readouterr().err
-    assert not multiprocessing.active_children()
+    # The pool's own thread may be about to note the end of a process that it has reaped.
+    wait_for(lambda: not multiprocessing.active_children(), at_most_s=60.0)
 
 
 def test_a_checker_that_fails_is_named_with_the_prompt() -> None:
@@ -216,7 +221,83 @@ def test_new_weights_settings_judges_or_prompts_are_new_work_and_a_moved_folder_
     shutil.rmtree(folder / "model")
     tiny_pipelines.save_stable_diffusion(folder / "model", seed=1)
     assert not before & keys(cascade, lines)
+
+    lora, part = folder / "lora", folder / "part.json"
+    lora.mkdir()
+    places = [lora / "weights.safetensors", part]
+    source = replace(few.source, overrides={"vae": str(part), "scheduler": "DDIMScheduler"})
+    extended = replace(cascade, models=(replace(few, source=source, loras=(str(lora), "a/b")),))
+    for place in places:
+        place.write_text("old")
+    for place in places:
+        old = keys(extended, lines)
+        assert keys(extended, lines) == old
+        place.write_text("newer")
+        assert not old & keys(extended, lines)
     assert latencies_identity(cascade) != latencies_identity(more_steps)
+
+
+def test_weights_are_read_once_until_they_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    digest = hashlib.file_digest
+
+    def noted(file: Any, name: str) -> Any:
+        read.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", noted)
+    before = latencies_identity(the_cascade(folder))
+    weights = [path for path in (folder / "model").rglob("*") if path.is_file()]
+    assert sorted(read) == sorted(str(path) for path in weights)
+    assert latencies_identity(the_cascade(folder)) == before
+    assert len(read) == len(weights)
+    os.utime(weights[0], ns=(0, 0))
+    assert latencies_identity(the_cascade(folder)) == before
+    assert len(read) == 2 * len(weights)
+
+
+@pytest.mark.parametrize(
+    ("edit", "want_code", "want"),
+    [
+        (("latency: 10s", "latency: 12s"), 0, ""),
+        (("steps: 4", "steps: 5"), 2, "has got other models"),
+        (("stages: {", "stages: {]"), 2, "and --update has changed nothing"),
+    ],
+)
+def test_an_edit_of_the_cascade_while_it_is_measured_is_never_undone(
+    folder: Path,
+    edit: tuple[str, str],
+    want_code: int,
+    want: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with_known_latencies(folder)
+    line = {"prompt": "a red circle", "fulfilled": {"few": [0, 1], "many": [1, 1]}}
+    (folder / "measured.jsonl").write_text(json.dumps(line) + "\n")
+    edited = CASCADE.replace(*edit)
+    assemble = phases.assembly_of
+
+    def assemble_while_edited(*given: Any) -> Assembly:
+        (folder / "cascade.yaml").write_text(edited)
+        return assemble(*given)
+
+    monkeypatch.setattr(phases, "assembly_of", assemble_while_edited)
+    given = resumed(folder, "--outcomes", str(folder / "measured.jsonl"), "--update")
+    assert main(given) == want_code
+    text = (folder / "cascade.yaml").read_text()
+    if want_code:
+        told = capsys.readouterr().err
+        assert want in told
+        assert str(folder / "out") in told
+        assert text == edited
+    else:
+        updated = manifests.read_manifests(text, source="cascade.yaml")
+        assert updated.cascade.slo_s == 12.0
+        assert updated.profile is not None
+    assert (folder / "out" / "profile.json").exists()
 
 
 def test_outcomes_that_were_measured_before_become_a_profile_without_any_image(

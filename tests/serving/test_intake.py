@@ -1,5 +1,6 @@
 """The door between event loop and denoising thread: when is everything that was accepted done?"""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -80,3 +81,21 @@ def test_a_refused_job_leaves_the_intake_idle() -> None:
     with pytest.raises(Draining):
         intake.submit(a_job())
     assert intake.busy is False
+
+
+def test_a_draining_intake_hands_out_what_was_accepted_and_no_idle_errand() -> None:
+    intake = an_intake()
+    job = a_job()
+    intake.submit(job)
+    intake.run(lambda: None, when_idle=True)
+    intake.drain()
+    assert intake.take() == [job]
+    intake.release()
+    with ThreadPoolExecutor(1) as thread:
+        taken = thread.submit(intake.take)
+        try:
+            with pytest.raises(TimeoutError):
+                taken.result(timeout=0.3)
+        finally:
+            intake.close()
+        assert taken.result() is None

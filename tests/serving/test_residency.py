@@ -1,5 +1,13 @@
-"""Which weights leave when others must come in."""
+"""Which weights leave when others must come in, and how much memory there is for them."""
 
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from hadis.errors import InvalidInput
+from hadis_server import residency, settings
 from hadis_server.residency import Held, evictions, measure_budget
 
 
@@ -32,8 +40,22 @@ def test_a_model_larger_than_the_budget_is_still_tried() -> None:
 
 
 def test_the_measured_budget_is_a_part_of_the_free_memory() -> None:
-    import psutil
-    import torch
-
     budget = measure_budget(torch.device("cpu"))
     assert 0 < budget < psutil.virtual_memory().available
+
+
+def test_workers_that_share_a_container_share_what_it_may_still_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residency, "CGROUP_LIMIT", tmp_path / "max")
+    monkeypatch.setattr(residency, "CGROUP_USED", tmp_path / "current")
+    (tmp_path / "max").write_text("1500000\n")
+    (tmp_path / "current").write_text("500000\n")
+    assert measure_budget(torch.device("cpu")) == 800_000
+    assert measure_budget(torch.device("cpu"), share=0.25) == 200_000
+
+
+@pytest.mark.parametrize("share", ["0", "-0.5", "1.01", "nan"])
+def test_a_share_that_is_no_fraction_is_refused(share: str) -> None:
+    with pytest.raises(InvalidInput, match="--memory-share must be above 0 and at most 1"):
+        settings.parse(["--cascade", "cascade.yaml", "--memory-share", share])

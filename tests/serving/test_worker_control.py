@@ -288,6 +288,23 @@ def test_a_model_larger_than_the_budget_says_so_until_it_is_assigned(
         assert worker.generate("m").status == 200
 
 
+def test_a_model_that_failed_once_and_is_left_out_later_has_no_error_any_more(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "RETRY_S", 0.5)
+    good = a_model("good", models["sd"])
+    cascade = a_cascade(a_model("gone", models["gone"]), good)
+    # Room for one of the two.
+    with LiveWorker(cascade, memory_budget_bytes=expected_bytes(good) * 3 // 2) as worker:
+        worker.wait(lambda status: status["models"]["gone"]["error"], within_s=PATIENCE_S)
+        worker.wait_resident("good")
+        shutil.copytree(models["sd"], tmp_path / "coming").rename(models["gone"])
+        worker.wait(lambda status: not status["models"]["gone"]["error"], within_s=PATIENCE_S)
+        assert "stays out of memory until it is assigned" in worker.generate("gone").message
+        worker.assign("gone")
+        worker.wait_resident("gone")
+
+
 def test_an_assignment_that_arrives_while_its_model_is_being_left_out_is_not_lost(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,6 @@ def command(**given: Any) -> None:
     assembly = phases.assembly_of(task, options, measured, outcomes, console)
     results.write(options.out, assembly)
     if options.update:
-        text = results.updated(task.text, assembly)
+        text = results.updated(inputs.text_now(task, options), assembly)
         options.cascade_file.write_text(text, encoding="utf-8")
     results.show(options.out, assembly, as_json=options.as_json)

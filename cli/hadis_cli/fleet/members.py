@@ -23,7 +23,6 @@ ROUTER_GRACE_S = 15.0
 answers to reach slow clients, and for its own end."""
 UNROUTED_WITHIN_S = 10.0
 """How long a worker that is to go is kept while the router may still send to it."""
-WORKERS_SHARE_OF_MEMORY = 0.8
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PLAIN_PROMPTS = (
     "a red circle",
@@ -52,7 +51,6 @@ class Members:
         self._nursery: Nursery | None = None
         self._nursery_lock = asyncio.Lock()
         self._longest_slo_s = given.cascade.slo_s
-        self._workers_memory_bytes = WORKERS_SHARE_OF_MEMORY * options.free_memory_bytes()
         self._unrouted: dict[str, asyncio.Event] = {}
         self._departures: set[asyncio.Task[None]] = set()
         self.router = self._slot("router", self._start_router)
@@ -177,9 +175,7 @@ class Members:
         argv += ["--grace-s", f"{self.given.cascade.slo_s:g}"]
         gpus, environment = options.gpus(), {}
         if gpus == 0:
-            # Each would take most of what is free for its own, and all of them together too much.
-            share = max(int(self._workers_memory_bytes / max(self.count, 1)), 1)
-            argv += ["--memory-budget-bytes", str(share)]
+            argv += ["--memory-share", f"{options.memory_share(self._chosen.workers):.6g}"]
         if gpus > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
             environment["CUDA_VISIBLE_DEVICES"] = str(int(name[1:]) % gpus)
         return await nursery.spawn(name, argv, log=self._folder.log(name), environment=environment)

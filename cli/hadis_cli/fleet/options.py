@@ -82,11 +82,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def free_memory_bytes() -> int:
-    """Return how much memory this machine has to give now."""
-    import psutil
+def memory_share(workers: int | None) -> float:
+    """Return the part of the machine's memory for one worker on the CPU.
 
-    return int(psutil.virtual_memory().available)
+    Each would take most of what is free for its own, and all of them together too much. The most
+    that can come count: the cascade file may ask for more of them at any time, one a core at most.
+    """
+    return 1.0 / (workers or cores())
 
 
 def gpus() -> int:

@@ -39,10 +39,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A cascade with its paths resolved, its file's text, and a line for each prompt to measure."""
+    """A cascade with its paths resolved, and a line for each prompt to measure."""
 
     cascade: Cascade
-    text: str
     lines: list[dict[str, Any]]
     processes: int
     batches: tuple[int, ...]
@@ -51,21 +50,47 @@ class Task:
 
 def read(options: Options) -> Task:
     """Read all files and choices; InvalidInput names the one that is wrong."""
-    text = _text(options.cascade_file, "--cascade")
-    found = manifests.read_manifests(text, source=str(options.cascade_file)).cascade
-    cascade = manifests.resolve_paths(found, options.cascade_file.resolve().parent)
+    cascade = _cascade(_text(options.cascade_file, "--cascade"), options)
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device):
         raise InvalidInput(
             f"--device {options.device} is none of auto, cpu, cuda, cuda:N", field="--device"
         )
     return Task(
         cascade,
-        text,
         _lines(options),
         options.workers or _processes(cascade, options.device),
         _batch_sizes(options.batches),
         UNCHECKED if options.outcomes is None and options.checker is None else sweeping.FULFILMENT,
     )
+
+
+def text_now(task: Task, options: Options) -> str:
+    """Return the text of the cascade file by now, perhaps edited while the task was worked off.
+
+    InvalidInput when the file no longer describes what was measured.
+    """
+    kept = f"the profile is in {options.out}, and --update has changed nothing"
+    try:
+        text = _text(options.cascade_file, "--cascade")
+        now = _cascade(text, options)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}; {kept}", field=error.field) from error
+    if _measured_parts(now) != _measured_parts(task.cascade):
+        raise InvalidInput(
+            f"{options.cascade_file} has got other models, discriminator, delivery or hardness "
+            f"weights while they were measured; {kept}",
+            field="--update",
+        )
+    return text
+
+
+def _measured_parts(cascade: Cascade) -> tuple[object, ...]:
+    return cascade.models, cascade.discriminator, cascade.deliver, cascade.hardness_weights
+
+
+def _cascade(text: str, options: Options) -> Cascade:
+    found = manifests.read_manifests(text, source=str(options.cascade_file)).cascade
+    return manifests.resolve_paths(found, options.cascade_file.resolve().parent)
 
 
 def _processes(cascade: Cascade, device: str) -> int:

@@ -16,12 +16,14 @@ from hadis_profiler.latencies import Latencies
 def latencies_of(task: Task, options: Options, console: Console) -> Latencies:
     """Measure how long models take, or take over what a resumed run has measured."""
     kept = options.out / "latencies.json"
-    wanted = latencies.identity(
-        task.cascade,
-        processes=task.processes,
-        device=options.device,
-        batches=task.batches,
-    )
+    with _progress(console, "reading weights") as bar:
+        bar.add_task("reading weights", total=None)
+        wanted = latencies.identity(
+            task.cascade,
+            processes=task.processes,
+            device=options.device,
+            batches=task.batches,
+        )
     if options.resume and kept.exists():
         found = latency_files.read(kept)
         if found.made_of == wanted:

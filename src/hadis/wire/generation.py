@@ -6,7 +6,7 @@ The request is JSON (`GenerateBody`). The answer is the encoded image as raw byt
 as remaining seconds, so that two hosts' clocks never meet.
 
 Statuses: 200; 400 unusable request; 409 model not resident; 499 the caller went away;
-500 generation failed; 503 draining or not ready; 504 the remaining time ran out in the queue.
+500 generation failed; 503 overloaded or draining; 504 the remaining time ran out in the queue.
 """
 
 from enum import StrEnum
