@@ -30,7 +30,7 @@ from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 Figures = dict[str, Any]
 SLO_S = 10.0
-LOW_PER_S, HIGH_PER_S = 1.0, 10.0
+LOW_PER_S, HIGH_PER_S = 1.0, 14.0
 HONEST_PER_S = 5.0
 SETTLE_S = 20.0
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +48,7 @@ class ScenesFleet:
         spec = self.cascade["spec"]
         for entry in [*spec["models"], spec["discriminator"]]:
             entry["source"]["path"] = str(source / entry["source"]["path"])
+        shutil.copyfile(source / "examples.json", folder / "examples.json")
         self.write()
 
     @property
