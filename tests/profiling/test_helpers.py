@@ -1,6 +1,7 @@
 """The processes that help a profiler end when it does."""
 
 import multiprocessing
+import time
 
 import pytest
 
@@ -18,4 +19,8 @@ def test_an_interruption_ends_helpers_that_are_at_work_and_drops_what_waits() ->
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert not multiprocessing.active_children()
+    # The pool's own thread may be about to note the end of a process that it has reaped.
+    give_up_s = time.monotonic() + 60.0
+    while multiprocessing.active_children():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.05)
