@@ -16,13 +16,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 
 from hadis.errors import ModelUnavailable
-from hadis.terms.cascades import Cascade, DiscriminatorSpec, ModelSpec
-from hadis_server import discriminating, pipelines, residency
+from hadis.terms.cascades import Cascade, ModelSpec
+from hadis_server import pipelines, residency
 from hadis_server.discriminating import Discriminator
 from hadis_server.intake import Intake
+from hadis_server.judging import Judging
 from hadis_server.pipelines import Pipeline, Variant, WeightsKey
 from hadis_server.wording import Reader
 
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 RETRY_S = 30.0
 LEAVING_POLL_S = 0.02
 CLOSING_POLL_S = 0.2
-BLANK = Image.new("RGB", (64, 64))
 WARM_UP_STEPS = 2
 
 
@@ -52,16 +51,6 @@ class Resident:
 
     variant: Variant
     reader: Reader
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """The discriminator that was tried last, when, and why it did not load, if it did not."""
-
-    spec: DiscriminatorSpec
-    discriminator: Discriminator | None
-    error: str | None
-    at_s: float
 
 
 Loaded = Callable[[Variant, float], None]
@@ -91,8 +80,7 @@ class Loader(threading.Thread):
         self._changed = threading.Condition()
         self._serials = itertools.count(1)
         self._specs: dict[str, ModelSpec] = {}
-        self._judge: DiscriminatorSpec | None = None
-        self._judge_again = False
+        self._judging = Judging(retry_s=RETRY_S)
         self._offline = False
         self._assigned: str | None = None
         self._closed = False
@@ -100,19 +88,18 @@ class Loader(threading.Thread):
         self._residents: dict[str, Resident] = {}
         self._errors: dict[str, tuple[ModelSpec, str, float]] = {}
         self._skipped: dict[str, tuple[ModelSpec, str]] = {}
-        self._tried_judge: Judge | None = None
         self._was_settled = False
 
     def follow(self, cascade: Cascade, *, retry: bool = False) -> None:
         """Take over the models of a cascade; `retry` forgets earlier failures."""
         with self._changed:
             self._specs = {spec.name: spec for spec in cascade.models}
-            self._judge = cascade.discriminator if cascade.discriminator_stage else None
+            judge = cascade.discriminator if cascade.discriminator_stage else None
+            self._judging.want(judge, retry=retry)
             self._offline = cascade.offline
             self._skipped.clear()
             if retry:
                 self._errors.clear()
-                self._judge_again = self.discriminator is None
             self._changed.notify_all()
 
     def assign(self, model: str | None) -> None:
@@ -141,12 +128,12 @@ class Loader(threading.Thread):
     @property
     def discriminator(self) -> Discriminator | None:
         """The discriminator, once it is loaded."""
-        return self._tried_judge.discriminator if self._tried_judge else None
+        return self._judging.discriminator
 
     @property
     def discriminator_error(self) -> str | None:
         """Why the discriminator did not load."""
-        return self._tried_judge.error if self._tried_judge else None
+        return self._judging.error
 
     @property
     def settled(self) -> bool:
@@ -156,12 +143,8 @@ class Loader(threading.Thread):
 
     @property
     def judge_settled(self) -> bool:
-        """Whether a discriminator is loaded or has failed, or none is needed.
-
-        While another one is loaded the old one still scores, so that a changed cascade leaves no
-        moment without a ready worker.
-        """
-        return self._judge is None or self._tried_judge is not None
+        """Whether a discriminator is loaded or has failed, or none is needed."""
+        return self._judging.is_settled
 
     def close(self) -> None:
         """Stop after the model that is being loaded."""
@@ -176,7 +159,7 @@ class Loader(threading.Thread):
                 name = None
                 while not self._closed and not self._stale():
                     name = self._next()
-                    if name is not None or not self._judge_is_current():
+                    if name is not None or not self._judging.is_current:
                         break
                     self._was_settled = True
                     self._settled([item.variant for item in self._residents.values()])
@@ -195,8 +178,8 @@ class Loader(threading.Thread):
                 # The outermost edge of this thread: no fault of one model may end the loader.
                 log.exception("loading failed")
                 reason = f"{type(error).__name__}: {error}"
-                if judging and self._judge is not None:
-                    self._tried_judge = Judge(self._judge, None, reason, time.monotonic())
+                if judging:
+                    self._judging.note_failure(reason)
                 elif spec is not None:
                     self._note_failure(spec, reason)
 
@@ -204,7 +187,7 @@ class Loader(threading.Thread):
         """Return whether the discriminator is loaded now: only the assigned model goes first."""
         is_assigned = spec is not None and spec.name == self._assigned
         goes_first = is_assigned and self._assigned not in self._residents
-        return not self._judge_is_current() and not goes_first
+        return not self._judging.is_current and not goes_first
 
     def _next(self) -> str | None:
         """Return the model to load next."""
@@ -225,8 +208,8 @@ class Loader(threading.Thread):
 
     def _until_retry_s(self) -> float | None:
         failed_s = [at_s for _, _, at_s in self._errors.values()]
-        if self._tried_judge is not None and self._tried_judge.error is not None:
-            failed_s.append(self._tried_judge.at_s)
+        if self._judging.failed_s is not None:
+            failed_s.append(self._judging.failed_s)
         return max(0.1, min(failed_s) + RETRY_S - time.monotonic()) if failed_s else None
 
     def _stale(self) -> list[str]:
@@ -242,7 +225,9 @@ class Loader(threading.Thread):
                     # Nor may its predecessor go on being served under its name.
                     self._drop([spec.name])
                     return
-                self._leave_out(spec, self._why_left_out(spec))
+                needed = pipelines.expected_bytes(spec)
+                reason = residency.why_left_out(spec.name, needed, self._budget_bytes)
+                self._leave_out(spec, reason)
                 return
             weights = self._weights.get(key)
             if weights is None:
@@ -344,19 +329,6 @@ class Loader(threading.Thread):
             self._errors.pop(spec.name, None)
         log.info("%s", reason)
 
-    def _why_left_out(self, spec: ModelSpec) -> str:
-        needed = pipelines.expected_bytes(spec)
-        if needed > self._budget_bytes:
-            return (
-                f"model {spec.name} takes about {needed} bytes, more than the {self._budget_bytes} "
-                "of the memory budget: it is tried only once it is assigned - raise "
-                "--memory-budget-bytes if the machine has more"
-            )
-        return (
-            f"model {spec.name} stays out of memory until it is assigned: the others fill the "
-            f"budget of {self._budget_bytes} bytes"
-        )
-
     def _held(self) -> list[residency.Held]:
         assigned = self._residents.get(self._assigned or "")
         # One whose successor is about to be loaded is wanted no longer.
@@ -409,25 +381,12 @@ class Loader(threading.Thread):
     def _fits_host(weights: Weights) -> bool:
         return weights.size_bytes < residency.measure_budget(torch.device("cpu"))
 
-    def _judge_is_current(self) -> bool:
-        tried = self._tried_judge
-        if self._judge_again or (tried.spec if tried else None) != self._judge:
-            return False
-        return tried is None or tried.error is None or time.monotonic() < tried.at_s + RETRY_S
-
     def _load_judge(self) -> None:
         with self._changed:
-            spec, self._judge_again = self._judge, False
-        if spec is None:
-            self._tried_judge = None
-            return
-        try:
-            discriminator = discriminating.load(spec, self._device, offline=self._offline)
-            self._on_denoising_thread(lambda: discriminator.score([BLANK], [""]))
-            self._tried_judge = Judge(spec, discriminator, None, time.monotonic())
-        except (ModelUnavailable, RuntimeError, ValueError, TypeError, IndexError) as error:
-            log.error("%s", error)
-            self._tried_judge = Judge(spec, None, str(error), time.monotonic())
+            spec = self._judging.begin()
+        self._judging.load(
+            spec, self._device, offline=self._offline, warm_up=self._on_denoising_thread
+        )
 
     def _note_failure(self, spec: ModelSpec, reason: str) -> None:
         log.error("%s", reason)

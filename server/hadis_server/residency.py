@@ -51,6 +51,20 @@ def evictions(
     return leaving
 
 
+def why_left_out(model: str, needed_bytes: int, budget_bytes: int) -> str:
+    """Say why a model that is not urgent was not let in."""
+    if needed_bytes > budget_bytes:
+        return (
+            f"model {model} takes about {needed_bytes} bytes, more than the {budget_bytes} of the "
+            "memory budget: it is tried only once it is assigned - raise --memory-budget-bytes if "
+            "the machine has more"
+        )
+    return (
+        f"model {model} stays out of memory until it is assigned: the others fill the budget of "
+        f"{budget_bytes} bytes"
+    )
+
+
 def measure_budget(device: torch.device, *, share: float = 1.0) -> int:
     """Return what weights may take on `device`: most of what is free there now.
 
