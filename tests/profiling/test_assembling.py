@@ -51,6 +51,16 @@ def an_outcomes_file(folder: Path, *, seeds: int = 2) -> Path:
     return path
 
 
+def outcomes_read(
+    tmp_path: Path, found: assembling.Features, embeddings: Path | None = None
+) -> Outcomes:
+    """The file's outcomes under the default hardness weights."""
+    hardness = assembling.hardness_of(found, {})
+    return measurements.read_outcomes(
+        an_outcomes_file(tmp_path), [SMALL, LARGE], hardness, kind="matching", features=embeddings
+    )
+
+
 def test_a_profile_is_assembled_that_reads_back_and_prefers_long_prompts_as_hard(
     tmp_path: Path,
 ) -> None:
@@ -123,12 +133,7 @@ def test_a_cascade_without_a_discriminator_gets_no_quality_thresholds(tmp_path: 
 
 def test_each_stage_can_be_switched_off_with_its_best_rows_in_the_profile(tmp_path: Path) -> None:
     found = assembling.features_of(PROMPTS)
-    outcomes = measurements.read_outcomes(
-        an_outcomes_file(tmp_path),
-        [SMALL, LARGE],
-        assembling.hardness_of(found, {}),
-        kind="matching",
-    )
+    outcomes = outcomes_read(tmp_path, found)
     made = assembling.assemble(a_cascade(), outcomes, found, LATENCIES)
 
     def best(rows: Iterable[ProfileRow], heavy_ratio: float) -> float:
@@ -208,13 +213,7 @@ def test_embeddings_give_each_row_a_frechet_distance_under_its_own_name(tmp_path
     }
     np.savez(tmp_path / "f.npz", **archive)
     found = assembling.features_of(PROMPTS)
-    outcomes = measurements.read_outcomes(
-        an_outcomes_file(tmp_path),
-        [SMALL, LARGE],
-        assembling.hardness_of(found, {}),
-        kind="matching",
-        features=tmp_path / "f.npz",
-    )
+    outcomes = outcomes_read(tmp_path, found, embeddings=tmp_path / "f.npz")
     made = assembling.assemble(a_cascade(), outcomes, found, LATENCIES)
     assert made.profile.quality.metric == "fulfilment"
     alone = {row.light: row.measured["clip_fd"] for row in made.profile.rows if not row.heavy_ratio}

@@ -160,8 +160,7 @@ class Run:
                 group["lr"] = rate * group["factor"]
             yield self.step
             now = time.monotonic()
-            spent_s = torch.tensor([before + now - started], device=self.device)
-            self.elapsed_s = float(averaged_over_processes(spent_s))  # all stop at the same step
+            self.elapsed_s = self._agreed_s(before + now - started)
             if now - saved > SAVE_EVERY_S:
                 saved = now
                 self.save()
@@ -197,6 +196,12 @@ class Run:
                 **means,
             )
             self._sums, self._counted = {}, 0
+
+    def _agreed_s(self, seconds: float) -> float:
+        """Return the mean of what the processes measured, so that all stop at the same step."""
+        if processes() == 1:
+            return seconds
+        return float(averaged_over_processes(torch.tensor([seconds], device=self.device)))
 
     def _share_gradients(self) -> None:
         """Average the gradients over all processes, in one message."""
