@@ -1,9 +1,8 @@
 """The loader thread: brings the cascade's models into memory in the background.
 
-The assigned model comes first, the others follow while they fit the budget. A model is announced
-as resident once it is warm. One that does not load carries its reason and is tried again after a
-while; the others keep serving. Weights that must go are no longer offered, and go once nothing
-that waits needs them.
+What comes next says `agenda`; the models follow while they fit the budget. A model is announced as
+resident once it is warm. One that does not load carries its reason and the others keep serving.
+Weights that must go are no longer offered, and go once nothing that waits needs them.
 """
 
 import gc
@@ -20,6 +19,7 @@ import torch
 from hadis.errors import ModelUnavailable
 from hadis.terms.cascades import Cascade, ModelSpec
 from hadis_server import pipelines, residency
+from hadis_server.agenda import Agenda
 from hadis_server.discriminating import Discriminator
 from hadis_server.intake import Intake
 from hadis_server.judging import Judging
@@ -79,36 +79,27 @@ class Loader(threading.Thread):
         self._settled = settled
         self._changed = threading.Condition()
         self._serials = itertools.count(1)
-        self._specs: dict[str, ModelSpec] = {}
+        self._agenda = Agenda(retry_s=RETRY_S)
         self._judging = Judging(retry_s=RETRY_S)
         self._offline = False
-        self._assigned: str | None = None
         self._closed = False
         self._weights: dict[WeightsKey, Weights] = {}
         self._residents: dict[str, Resident] = {}
-        self._errors: dict[str, tuple[ModelSpec, str, float]] = {}
-        self._skipped: dict[str, tuple[ModelSpec, str]] = {}
         self._was_settled = False
 
     def follow(self, cascade: Cascade, *, retry: bool = False) -> None:
         """Take over the models of a cascade; `retry` forgets earlier failures."""
         with self._changed:
-            self._specs = {spec.name: spec for spec in cascade.models}
+            self._agenda.want({spec.name: spec for spec in cascade.models}, retry=retry)
             judge = cascade.discriminator if cascade.discriminator_stage else None
             self._judging.want(judge, retry=retry)
             self._offline = cascade.offline
-            self._skipped.clear()
-            if retry:
-                self._errors.clear()
             self._changed.notify_all()
 
     def assign(self, model: str | None) -> None:
         """Bring `model` into memory before any other, pushing others out if need be."""
         with self._changed:
-            if model != self._assigned:
-                self._assigned = model
-                self._skipped.clear()
-                self._errors.pop(model or "", None)
+            self._agenda.assign(model)
             self._changed.notify_all()
 
     def resident(self, model: str) -> Resident | None:
@@ -117,13 +108,11 @@ class Loader(threading.Thread):
 
     def error(self, model: str) -> str | None:
         """Return why `model` did not load, if it was tried and did not."""
-        failure = self._errors.get(model)
-        return failure[1] if failure else None
+        return self._agenda.error(model)
 
     def left_out(self, model: str) -> str | None:
         """Return why `model` stays out of memory until it is assigned. No error: it may load."""
-        skipped = self._skipped.get(model)
-        return skipped[1] if skipped else None
+        return self._agenda.left_out(model)
 
     @property
     def discriminator(self) -> Discriminator | None:
@@ -156,17 +145,16 @@ class Loader(threading.Thread):
         """Load, drop and warm up until closed."""
         while True:
             with self._changed:
-                name = None
+                spec = None
                 while not self._closed and not self._stale():
-                    name = self._next()
-                    if name is not None or not self._judging.is_current:
+                    spec = self._agenda.next(self._loaded_as(), time.monotonic())
+                    if spec is not None or not self._judging.is_current:
                         break
                     self._was_settled = True
                     self._settled([item.variant for item in self._residents.values()])
                     self._changed.wait(self._until_retry_s())
                 if self._closed:
                     return
-                spec = self._specs.get(name) if name else None
             judging = self._judge_is_next(spec)
             try:
                 self._drop(self._stale())
@@ -185,36 +173,23 @@ class Loader(threading.Thread):
 
     def _judge_is_next(self, spec: ModelSpec | None) -> bool:
         """Return whether the discriminator is loaded now: only the assigned model goes first."""
-        is_assigned = spec is not None and spec.name == self._assigned
-        goes_first = is_assigned and self._assigned not in self._residents
+        is_assigned = spec is not None and spec.name == self._agenda.assigned
+        goes_first = is_assigned and self._agenda.assigned not in self._residents
         return not self._judging.is_current and not goes_first
 
-    def _next(self) -> str | None:
-        """Return the model to load next."""
-        order = sorted(self._specs, key=lambda name: name != self._assigned)
-        for name in order:
-            spec = self._specs[name]
-            resident = self._residents.get(name)
-            if resident is not None and resident.variant.spec == spec:
-                continue
-            failure = self._errors.get(name)
-            if failure and failure[0] == spec and time.monotonic() < failure[2] + RETRY_S:
-                continue
-            skipped = self._skipped.get(name)
-            if skipped and skipped[0] == spec:
-                continue
-            return name
-        return None
+    def _loaded_as(self) -> dict[str, ModelSpec]:
+        return {name: resident.variant.spec for name, resident in self._residents.items()}
 
     def _until_retry_s(self) -> float | None:
-        failed_s = [at_s for _, _, at_s in self._errors.values()]
+        due_s = [self._agenda.next_attempt_s()]
         if self._judging.failed_s is not None:
-            failed_s.append(self._judging.failed_s)
-        return max(0.1, min(failed_s) + RETRY_S - time.monotonic()) if failed_s else None
+            due_s.append(self._judging.failed_s + RETRY_S)
+        first_s = min((at_s for at_s in due_s if at_s is not None), default=None)
+        return None if first_s is None else max(0.1, first_s - time.monotonic())
 
     def _stale(self) -> list[str]:
         """Return residents that the cascade no longer has."""
-        return [name for name in self._residents if name not in self._specs]
+        return [name for name in self._residents if name not in self._agenda.specs]
 
     def _load(self, spec: ModelSpec) -> None:
         began_s = time.monotonic()
@@ -251,7 +226,7 @@ class Loader(threading.Thread):
             before = self._residents.get(spec.name)
             # A cascade that changed meanwhile is followed in the next round.
             self._residents[spec.name] = Resident(variant, weights.reader)
-            self._errors.pop(spec.name, None)
+            self._agenda.note_loaded(spec)
         if before is not None:
             self._wait_until_unused([before.variant])
         self._release_unused_weights()
@@ -303,7 +278,7 @@ class Loader(threading.Thread):
             return True
         needed = held.size_bytes if held else pipelines.expected_bytes(spec)
         leaving = residency.evictions(
-            self._held(), needed, self._budget_bytes, urgent=spec.name == self._assigned
+            self._held(), needed, self._budget_bytes, urgent=spec.name == self._agenda.assigned
         )
         if leaving is None:
             return False
@@ -320,19 +295,15 @@ class Loader(threading.Thread):
         return True
 
     def _leave_out(self, spec: ModelSpec, reason: str) -> None:
-        """Load `spec` no more until it is assigned, unless that has just happened."""
         with self._changed:
-            if spec.name == self._assigned:
-                return
-            self._skipped[spec.name] = (spec, reason)
-            # Nobody tries it again, so that an earlier failure would stay its error for ever.
-            self._errors.pop(spec.name, None)
-        log.info("%s", reason)
+            is_left_out = self._agenda.leave_out(spec, reason)
+        if is_left_out:
+            log.info("%s", reason)
 
     def _held(self) -> list[residency.Held]:
-        assigned = self._residents.get(self._assigned or "")
+        assigned = self._residents.get(self._agenda.assigned or "")
         # One whose successor is about to be loaded is wanted no longer.
-        is_current = assigned and assigned.variant.spec == self._specs.get(self._assigned or "")
+        is_current = assigned and assigned.variant.spec == self._agenda.assigned_spec
         wanted = pipelines.weights_key(assigned.variant.spec) if assigned and is_current else None
         return [
             residency.Held(key, weights.size_bytes, weights.used_s, key == wanted)
@@ -363,7 +334,7 @@ class Loader(threading.Thread):
         used = {
             pipelines.weights_key(resident.variant.spec) for resident in self._residents.values()
         }
-        known = {pipelines.weights_key(spec) for spec in self._specs.values()}
+        known = {pipelines.weights_key(spec) for spec in self._agenda.specs.values()}
         for key in [key for key in self._weights if key not in used]:
             weights = self._weights[key]
             if key in known and not weights.on_device:
@@ -391,4 +362,4 @@ class Loader(threading.Thread):
     def _note_failure(self, spec: ModelSpec, reason: str) -> None:
         log.error("%s", reason)
         with self._changed:
-            self._errors[spec.name] = (spec, reason, time.monotonic())
+            self._agenda.note_failure(spec, reason, time.monotonic())
