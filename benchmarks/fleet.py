@@ -1,6 +1,6 @@
 """Measure the local fleet as its users meet it: start, steps of load, honesty, overload.
 
-    PYTHONPATH=tests python benchmarks/fleet.py [--out DIR] [STAGE ...]
+    PYTHONPATH=tests python benchmarks/fleet.py [--out DIR] [--high R] [--honest R] [STAGE ...]
 
 Starts `hadis up` with the scenes cascade on this machine, loads it with `hadis bench`, and prints
 one JSON object a stage. Nothing else should run meanwhile.
@@ -23,6 +23,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,16 @@ from support.scenes_fleet import ScenesFleet, held_out_prompts
 
 Figures = dict[str, Any]
 SLO_S = 10.0
-LOW_PER_S, HIGH_PER_S = 1.0, 14.0
-HONEST_PER_S = 5.0
+LOW_PER_S = 1.0
 SETTLE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Requests a second that this machine can carry in its lightest and in a middling plan."""
+
+    high: float
+    honest: float
 
 
 def bench(fleet: ScenesFleet, rate: float, duration_s: float, seed: int = 1) -> Figures:
@@ -79,7 +87,7 @@ class Recorder(threading.Thread):
         return changes
 
 
-def measure_start(fleet: ScenesFleet) -> Figures:
+def measure_start(fleet: ScenesFleet, _: Rates) -> Figures:
     """Time one image right after the start."""
     began_s = time.monotonic()
     _generate(fleet)
@@ -89,10 +97,10 @@ def measure_start(fleet: ScenesFleet) -> Figures:
     }
 
 
-def measure_controller(fleet: ScenesFleet) -> Figures:
+def measure_controller(fleet: ScenesFleet, rates: Rates) -> Figures:
     """Step the load up and down; then the high load on the heaviest model alone."""
     phases = []
-    for rate in (LOW_PER_S, HIGH_PER_S, LOW_PER_S):
+    for rate in (LOW_PER_S, rates.high, LOW_PER_S):
         recorder = Recorder(fleet)
         recorder.start()
         rising = bench(fleet, rate, SETTLE_S)
@@ -110,21 +118,21 @@ def measure_controller(fleet: ScenesFleet) -> Figures:
             }
         )
     fleet.pin("scenes-l", "scenes-l", hardness=-1.0, quality=0.0)
-    fixed = bench(fleet, HIGH_PER_S, 60.0)
+    fixed = bench(fleet, rates.high, 60.0)
     fleet.unpin()
     return {
         "phases": phases,
         "fixed_to_heavy": {
-            "rate_per_s": HIGH_PER_S,
+            "rate_per_s": rates.high,
             "violations": fixed["slo_violation_ratio"],
             "outcomes": fixed["outcomes"],
         },
     }
 
 
-def measure_honesty(fleet: ScenesFleet) -> Figures:
+def measure_honesty(fleet: ScenesFleet, rates: Rates) -> Figures:
     """Compare what the plan predicts with what `hadis bench` measures, at a load it can carry."""
-    rate = HONEST_PER_S
+    rate = rates.honest
     bench(fleet, rate, 40.0)
     before = fleet.metrics()
     plan = fleet.status()["plan"]
@@ -144,7 +152,7 @@ def measure_honesty(fleet: ScenesFleet) -> Figures:
     }
 
 
-def measure_overload(fleet: ScenesFleet) -> Figures:
+def measure_overload(fleet: ScenesFleet, _: Rates) -> Figures:
     """Send far more than can be drawn; the router must stay small and keep its word."""
     router = fleet.router()
     before_mb = router.memory_info().rss / 2**20
@@ -164,7 +172,7 @@ def measure_overload(fleet: ScenesFleet) -> Figures:
     }
 
 
-STAGES: dict[str, Callable[[ScenesFleet], Figures]] = {
+STAGES: dict[str, Callable[[ScenesFleet, Rates], Figures]] = {
     "start": measure_start,
     "controller": measure_controller,
     "honesty": measure_honesty,
@@ -196,7 +204,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("stages", nargs="*", default=list(STAGES), metavar="STAGE")
     parser.add_argument("--out", type=Path, help="write the figures here as fleet.json")
+    parser.add_argument("--high", type=float, default=14.0, help="the high rate (default: 14)")
+    parser.add_argument("--honest", type=float, default=5.0, help="the settled rate (default: 5)")
     options = parser.parse_args()
+    rates = Rates(options.high, options.honest)
     unknown = set(options.stages) - set(STAGES)
     if unknown:
         parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
@@ -206,7 +217,7 @@ def main() -> None:
         fleet.start()
         try:
             for stage in options.stages:
-                figures[stage] = STAGES[stage](fleet)
+                figures[stage] = STAGES[stage](fleet, rates)
                 print(json.dumps({stage: figures[stage]}), flush=True)
         finally:
             fleet.stop()
