@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from diffusers import DiffusionPipeline
 
+from hadis_scenes import precision
 from hadis_scenes.variants import MODELS, Variant
 
 _BATCH: Final = 50
@@ -56,7 +57,7 @@ def generate(
             torch.Generator().manual_seed(image_seed(seed, first + start + i))
             for i in range(len(chosen))
         ]
-        with torch.autocast(device, torch.bfloat16, enabled=half):
+        with precision.bulk(device, enabled=half):
             result = pipeline(
                 chosen,
                 num_inference_steps=variant.steps,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from hadis_scenes import networks
+from hadis_scenes import networks, precision
 from hadis_scenes.training import dataset, runs
 
 RECIPE = runs.Recipe(
@@ -51,7 +51,7 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
     for _ in run.steps():
         picked = torch.randint(0, len(images), (recipe.batch,))
         x = pixels(images[picked].to(device))
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             latent = model.encoder(x).float()
             y = model.decoder(latent + torch.randn_like(latent) * _LATENT_NOISE).float()
         error = functional.mse_loss(y, x)
@@ -69,7 +69,7 @@ def _encode_rows(work: Path, start: int, stop: int, device: str) -> torch.Tensor
     networks.channels_last(model)
     images = torch.from_numpy(dataset.load(work, "images")[start:stop])
     rows = []
-    with torch.autocast(device, torch.bfloat16):
+    with precision.bulk(device):
         for at in range(0, len(images), 256):
             encoded = model.encoder(pixels(images[at : at + 256].to(device)))
             rows.append(encoded.float().cpu().half())
@@ -120,7 +120,7 @@ def refine(work: Path, recipe: runs.Recipe, device: str) -> None:
         latent = latent + torch.randn_like(latent) * _LATENT_NOISE * torch.rand(
             len(latent), 1, 1, 1, device=device
         )
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             y = model(latent.contiguous(memory_format=torch.channels_last)).float()
         error = functional.mse_loss(y, x)
         run.update(error + 0.1 * functional.l1_loss(y, x), error=error)

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from hadis_scenes import networks
+from hadis_scenes import networks, precision
 from hadis_scenes.training import diffusion, runs
 
 RECIPE: Final = runs.Recipe(
@@ -62,7 +62,7 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
         latents, tokens = examples.draw(recipe.batch)
         noise, sigma = torch.randn_like(latents), diffusion.random_sigma(recipe.batch, device)
         noisy = diffusion.noised(latents, noise, sigma)
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             with torch.no_grad():
                 target = teacher.velocity(noisy, sigma, tokens)
             velocity = forward(noisy, sigma, model.embed(tokens))

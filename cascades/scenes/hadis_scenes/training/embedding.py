@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hadis_scenes import discriminators, networks
+from hadis_scenes import discriminators, networks, precision
 from hadis_scenes.training import autoencoder, dataset, runs, text
 
 RECIPE: Final = runs.Recipe(
@@ -64,7 +64,7 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
         rows = torch.randint(0, len(images), (recipe.batch,))
         wording = torch.randint(0, tokens.shape[1], (recipe.batch,))
         x = autoencoder.pixels(images[rows].to(device))
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             similarity = model(x, tokens[rows, wording].long().to(device))
         similarity = similarity.float()
         loss = functional.cross_entropy(similarity, target)

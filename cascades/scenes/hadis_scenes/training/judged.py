@@ -18,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hadis_scenes import captions, checking, compositions, drawing, networks, vocabulary
+from hadis_scenes import (
+    captions,
+    checking,
+    compositions,
+    drawing,
+    networks,
+    precision,
+    vocabulary,
+)
 from hadis_scenes.compositions import Composition
 from hadis_scenes.training import autoencoder, dataset, edits
 
@@ -156,7 +164,7 @@ def _reconstructed(work: Path, images: Array, device: str) -> Array:
     rows = np.flatnonzero(picked)
     for start in range(0, len(rows), 100):
         chosen = rows[start : start + 100]
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             x = autoencoder.pixels(torch.from_numpy(images[chosen]).to(device))
             y = model.decoder(model.encoder(x)).float().clamp(-1, 1)
         result[chosen] = autoencoder.as_bytes(y)

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
 
-from hadis_scenes import discriminators, networks
+from hadis_scenes import discriminators, networks, precision
 from hadis_scenes.training import autoencoder, judged, runs, text
 
 RECIPE: Final = runs.Recipe(
@@ -122,7 +122,7 @@ def _update(
 ) -> None:
     """Take one step; cells of the first ``generated`` pictures have no labels."""
     x, tokens = _augmented(batch["images"]), batch["tokens"].long()
-    with torch.autocast(device, torch.bfloat16):
+    with precision.bulk(device):
         verdict, holding, cells, words = forward(x, tokens)
     weight = torch.ones(len(x), device=device)
     weight[:generated] = 2.0
@@ -158,7 +158,7 @@ def scores(
     for start in range(0, len(images), 128):
         x = autoencoder.pixels(torch.from_numpy(images[start : start + 128]).to(device))
         ids = torch.from_numpy(tokens[start : start + 128]).long().to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             rows.append(model(x, ids).sigmoid().cpu().numpy())
     return np.concatenate(rows)
 

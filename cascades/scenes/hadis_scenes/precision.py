@@ -1,0 +1,21 @@
+"""Compute in bfloat16 where the processor has it.
+
+A CPU without bfloat16 instructions emulates them, several times slower than single precision.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+
+@cache
+def has_bfloat16(device: str) -> bool:
+    """Tell whether a device computes in bfloat16 at full speed."""
+    return device != "cpu" or bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def bulk(device: str, *, enabled: bool = True) -> torch.autocast:
+    """Return the context of work where speed counts more than the last bits."""
+    return torch.autocast(device, torch.bfloat16, enabled=enabled and has_bfloat16(device))
