@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hadis_scenes import checking, compositions, drawing  # noqa: E402
+from hadis_scenes import checking, compositions, drawing, precision  # noqa: E402
 from hadis_scenes.training import dataset, edits, judged, runs  # noqa: E402
 
 RECIPE = runs.Recipe(budget_s=0.4, batch=8, rate=0.05, warmup_steps=1, average=0.9)
@@ -62,7 +62,8 @@ def test_the_log_says_loss_and_speed(tmp_path, monkeypatch):
     run = runs.Run(tmp_path, "line", torch.nn.Linear(2, 1), RECIPE, "cpu")
     spend(run)
     text = (tmp_path / "logs" / "line.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
+    begun, *lines = [json.loads(line) for line in text.splitlines()]
+    assert begun["recipe"]["rate"] == RECIPE.rate
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert lines[0]["examples"] == lines[0]["step"] * RECIPE.batch
 
@@ -140,3 +141,53 @@ def test_training_scenes_are_never_held_out():
     for _ in range(300):
         composition, _ = dataset.sample(rng, noise)
         assert not compositions.is_held_out(composition)
+
+
+def test_two_listed_objects_lie_in_the_order_of_every_caption():
+    rng, noise = random.Random(3), np.random.default_rng(3)
+    for _ in range(100):
+        composition, objects = dataset.sample(rng, noise, "two")
+        written, laid = dataset.worded(rng, composition, objects)
+        assert len(written) == dataset.CAPTIONS
+        for caption in written:
+            first, second = (next(o for o in laid if o.group == g) for g in caption.named)
+            assert first.x <= second.x
+            assert first.y <= second.y
+        assert checking.check(drawing.draw(laid, noise), composition)
+
+
+def test_one_object_lies_near_the_middle():
+    rng, noise = random.Random(5), np.random.default_rng(5)
+    for _ in range(100):
+        composition, objects = dataset.sample(rng, noise, "single")
+        _, (item,) = dataset.worded(rng, composition, objects)
+        assert max(abs(item.x - 32), abs(item.y - 32)) <= 8
+        assert checking.check(drawing.draw([item], noise), composition)
+
+
+def test_scenes_that_say_where_things_lie_stay_as_they_were_laid_out():
+    rng, noise = random.Random(4), np.random.default_rng(4)
+    for category in ("counting", "relation", "complex"):
+        composition, objects = dataset.sample(rng, noise, category)
+        assert dataset.worded(rng, composition, objects)[1] is objects
+
+
+def test_bulk_work_is_done_in_bfloat16_only_where_the_processor_has_it(monkeypatch):
+    product = torch.ones(2, 2)
+    for has, want in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda device, has=has: has)
+        with precision.bulk("cpu"):
+            assert (product @ product).dtype == want
+        with precision.bulk("cpu", enabled=False):
+            assert (product @ product).dtype == torch.float32
+
+
+def test_settings_of_recipes_are_named_and_numbers():
+    command = [sys.executable, "-m", "hadis_scenes.training", "text", "--set"]
+    for setting, complaint in (
+        ("speed=1", "unknown setting 'speed'"),
+        ("rate=fast", "not a number"),
+    ):
+        done = subprocess.run([*command, setting], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert complaint in done.stderr

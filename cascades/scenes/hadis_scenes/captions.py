@@ -26,6 +26,11 @@ class Caption:
         self.nouns += [-1] * (len(words) - 1) + [group]
 
     @property
+    def named(self) -> tuple[int, ...]:
+        """The groups in the order of their nouns."""
+        return tuple(group for group in self.nouns if group >= 0)
+
+    @property
     def text(self) -> str:
         """The caption as a person would type it."""
         return " ".join(self.words).replace(" ,", ",").replace(" .", ".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -103,6 +103,29 @@ def lay_out(composition: Composition, rng: np.random.Generator) -> list[Object] 
                 for i, g in enumerate(owners)
             ]
     return None
+
+
+def in_the_middle(objects: list[Object]) -> list[Object]:
+    """Draw a layout of one object in towards the middle, a quarter as far from it as it was."""
+    middle = SIDE / 2
+    return [
+        replace(item, x=middle + (item.x - middle) / 4, y=middle + (item.y - middle) / 4)
+        for item in objects
+    ]
+
+
+def in_reading_order(pair: list[Object], first: int) -> list[Object]:
+    """Mirror a layout of two objects until group ``first`` lies left of and above the other."""
+    one, other = sorted(pair, key=lambda item: item.group != first)
+    flips_x, flips_y = one.x > other.x, one.y > other.y
+    return [
+        replace(
+            item,
+            x=SIDE - item.x if flips_x else item.x,
+            y=SIDE - item.y if flips_y else item.y,
+        )
+        for item in pair
+    ]
 
 
 def coverage(shape: str, x: float, y: float, radius: float) -> tuple[tuple[slice, slice], Floats]:

@@ -15,19 +15,22 @@ from typing import Any, Final
 import torch
 from torch.nn import functional
 
-from hadis_scenes import networks
+from hadis_scenes import compositions, networks, precision
 from hadis_scenes.training import dataset, runs, text
 
 RECIPE: Final = runs.Recipe(budget_s=3600, batch=64, rate=1e-3, seed=1)
 _EMPTY_SHARE: Final = 0.1
+_EMPHASIS: Final = {"single": 3.0, "two": 1.8, "counting": 1.0, "relation": 0.75, "complex": 0.75}
+"""How often a category's scenes are drawn, against their share of the training set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Latents and tokenised captions, on the training device when it has the room."""
+    """Latents, tokenised captions and how often each scene is drawn, on an accelerator if any."""
 
     latents: torch.Tensor
     tokens: torch.Tensor
+    weights: torch.Tensor
     device: str
 
     @classmethod
@@ -35,14 +38,17 @@ class Examples:
         """Read the encoded training set."""
         latents = torch.from_numpy(dataset.load(work, "latents"))
         tokens = torch.from_numpy(dataset.load(work, "tokens"))
+        category = torch.from_numpy(dataset.load(work, "category"))
+        weights = torch.tensor([_EMPHASIS[name] for name in compositions.CATEGORIES])
+        weights = weights[category.long()]
         if device != "cpu":
-            latents, tokens = latents.to(device), tokens.to(device)
-        return cls(latents, tokens, device)
+            latents, tokens, weights = (x.to(device) for x in (latents, tokens, weights))
+        return cls(latents, tokens, weights, device)
 
     def draw(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw latents and one caption of each."""
         where = self.latents.device
-        rows = torch.randint(0, len(self.latents), (batch,), device=where)
+        rows = torch.multinomial(self.weights, batch, replacement=True)
         wording = torch.randint(0, self.tokens.shape[1], (batch,), device=where)
         latents = self.latents[rows].float().to(self.device)
         return latents, self.tokens[rows, wording].long().to(self.device)
@@ -116,7 +122,7 @@ def train(work: Path, recipe: runs.Recipe, device: str) -> None:
         dropped = torch.rand(recipe.batch, 1, device=device) < _EMPTY_SHARE
         tokens = torch.where(dropped, empty, tokens)
         noise, sigma = torch.randn_like(latents), random_sigma(recipe.batch, device)
-        with torch.autocast(device, torch.bfloat16):
+        with precision.bulk(device):
             velocity = velocity_of(noised(latents, noise, sigma), sigma, model.embed(tokens))
         run.update(functional.mse_loss(velocity.float(), noise - latents))
         if run.step % runs.LOG_EVERY_STEPS == 1:
