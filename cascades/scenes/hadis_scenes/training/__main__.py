@@ -1,11 +1,12 @@
 """Train everything that the scenes cascade ships, in one command.
 
-    python -m hadis_scenes.training [--work DIR] [--device D] [--budget-minutes M] [STAGE ...]
+    python -m hadis_scenes.training [--work DIR] [--device D] [--budget-minutes M]
+        [--set KEY=VALUE ...] [STAGE ...]
 
 Without stages, all but ``restore`` run in order, each in processes of its own. On a CPU both
 denoisers are trained by as many processes as there are cores, since two of one thread do more than
 one of two. Every stage resumes where it was interrupted and is skipped once done. Two CPU cores
-take about two hours.
+take about two hours. ``--set rate=6e-4`` changes the recipe of the stages named; the log says so.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -53,8 +54,11 @@ _MEMORY: Final = {
 class Stages:
     """What each stage does; the budgets of all scale together."""
 
-    def __init__(self, work: Path, device: str, scale: float, package: Path) -> None:
+    def __init__(
+        self, work: Path, device: str, scale: float, package: Path, settings: dict[str, float]
+    ) -> None:
         self.work, self.device, self.scale, self.package = work, device, scale, package
+        self.settings = settings
         self.by_name: dict[str, Callable[[], None]] = {
             "restore": lambda: restoring.restore(work, package),
             "data": lambda: dataset.make(work),
@@ -74,13 +78,29 @@ class Stages:
         }
 
     def _scaled(self, recipe: runs.Recipe) -> runs.Recipe:
-        return replace(recipe, budget_s=recipe.budget_s * self.scale)
+        scaled = replace(recipe, budget_s=recipe.budget_s * self.scale)
+        kept = {key: type(getattr(recipe, key))(value) for key, value in self.settings.items()}
+        return replace(scaled, **kept)
 
     def _tune(self) -> None:
         made = tuning.make(self.work, self.package / "models", self.device)
         matching.tune(self.work, made, self._scaled(matching.TUNING), self.device)
         embedding.train_head(self.work, made.images, self._scaled(embedding.HEAD), self.device)
         exporting.export_discriminators(self.work, self.package / "discriminators")
+
+
+def _setting(text: str) -> tuple[str, float]:
+    """Read ``key=value``, a setting of a recipe."""
+    key, _, value = text.partition("=")
+    known = [field.name for field in fields(runs.Recipe)]
+    if key not in known:
+        raise argparse.ArgumentTypeError(
+            f"unknown setting {key!r}; choose among {', '.join(known)}"
+        )
+    try:
+        return key, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{key}={value}: not a number") from None
 
 
 def _arguments() -> argparse.Namespace:
@@ -90,6 +110,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--budget-minutes", type=float, default=DEFAULT_MINUTES, help="time for all trainings"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="change a setting of the recipes, such as rate, batch or average",
     )
     parser.add_argument(
         "--package", type=Path, default=PACKAGE, help="package folder that the weights go into"
@@ -104,6 +132,7 @@ def _run_all(arguments: argparse.Namespace, names: list[str]) -> None:
         command += ["--work", str(arguments.work), "--device", arguments.device]
         command += ["--budget-minutes", str(arguments.budget_minutes)]
         command += ["--package", str(arguments.package)]
+        command += [f"--set={key}={value}" for key, value in arguments.set]
         is_team = arguments.device == "cpu" and name in _TEAM_STAGES
         size = len(os.sched_getaffinity(0)) if is_team else 1
         if not _run_together(command, size):
@@ -134,7 +163,7 @@ def main() -> None:
     arguments = _arguments()
     arguments.work.mkdir(parents=True, exist_ok=True)
     scale = arguments.budget_minutes / DEFAULT_MINUTES
-    stages = Stages(arguments.work, arguments.device, scale, arguments.package)
+    stages = Stages(arguments.work, arguments.device, scale, arguments.package, dict(arguments.set))
     unknown = [name for name in arguments.stages if name not in stages.by_name]
     if unknown:
         sys.exit(f"unknown stage {unknown[0]!r}; choose among {', '.join(stages.by_name)}")

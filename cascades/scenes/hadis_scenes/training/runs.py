@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,9 @@ class Run:
         if self.finished:
             return
         self.model.train()
+        if not rank():
+            settings = asdict(self.recipe)
+            log_line(self.work, self.name, step=self.step, processes=processes(), recipe=settings)
         before, started, saved = self.elapsed_s, time.monotonic(), time.monotonic()
         while not self.finished:
             progress = min(1.0, self.elapsed_s / self.recipe.budget_s)
