@@ -1,7 +1,7 @@
 """The four variants that the cascade offers, from very light to heavy.
 
-Three of them run one heavy model for more or fewer steps; the lightest is a student of that model
-which needs no guidance and so half the work a step.
+Three of them run the light model, which needs no guidance and so half the work a step, for more or
+fewer steps; the heaviest is the guided heavy model.
 """
 
 from __future__ import annotations
