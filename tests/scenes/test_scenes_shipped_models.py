@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
+from safetensors.torch import save_file  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
 from hadis_scenes import (  # noqa: E402
@@ -163,7 +164,9 @@ def test_an_empty_canvas_matches_nothing():
 
 
 def test_training_can_go_on_from_what_ships(tmp_path):
-    restoring.restore(tmp_path, MODELS.parent)
+    package = tmp_path / "package"
+    package.symlink_to(MODELS.parent)
+    restoring.restore(tmp_path, package)
     again = runs.averaged(tmp_path, "heavy", networks.Denoiser())
     shipped = generating.load(MODELS / "heavy")
     for name, weight in again.unet.state_dict().items():
@@ -173,3 +176,15 @@ def test_training_can_go_on_from_what_ships(tmp_path):
     again.unet.requires_grad_(True)
     run = runs.Run(tmp_path, "heavy", again, diffusion.RECIPE, "cpu")
     assert not run.finished
+
+
+def test_training_goes_on_from_what_an_unfinished_run_has_left(tmp_path):
+    package, left = tmp_path / "package", tmp_path / "recipe" / restoring.UNFINISHED
+    package.symlink_to(MODELS.parent)
+    left.mkdir(parents=True)
+    learnt = networks.Denoiser().unet.state_dict()
+    save_file(learnt, left / "heavy.safetensors")
+    restoring.restore(tmp_path, package)
+    again = runs.averaged(tmp_path, "heavy", networks.Denoiser())
+    for name, weight in again.unet.state_dict().items():
+        assert torch.equal(weight, learnt[name]), name

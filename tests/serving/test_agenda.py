@@ -1,4 +1,4 @@
-"""What a worker loads next: the assigned model first, failures after a while, the left-out never."""
+"""What a worker loads next: the assigned model first, failures later, the left-out not at all."""
 
 from dataclasses import replace
 

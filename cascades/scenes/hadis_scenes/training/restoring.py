@@ -1,7 +1,8 @@
 """Write checkpoints from the shipped weights, for runs that go on without their old work folder.
 
-Optimizer states are not shipped: a restored run starts a fresh cosine from the shipped weights. The
-tiny CLIP ships without its text half and is trained anew.
+Optimizer states are not shipped: a restored run starts a fresh cosine from the shipped weights, or
+from the newer ones of an unfinished run beside the record. The tiny CLIP ships without its text
+half and is trained anew.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from hadis_scenes.training import (
     text,
 )
 
+UNFINISHED = "unfinished"
+"""The folder beside the record that holds weights of runs that were interrupted, to go on from."""
 EARLIER = "earlier-recipe.json"
 """The record of the runs that a restored work folder goes on from."""
 _SPENT_S = 1e9
@@ -44,9 +47,11 @@ def _checkpoint(
     run.save()
 
 
-def _denoiser(folder: Path) -> networks.Denoiser:
+def _denoiser(folder: Path, newer: Path | None = None) -> networks.Denoiser:
+    """Read a shipped denoiser, or one that has learnt on from it where there is any."""
     model = networks.Denoiser()
-    _load(model.unet, folder / "unet" / "diffusion_pytorch_model.safetensors")
+    shipped = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    _load(model.unet, newer if newer is not None and newer.exists() else shipped)
     _load(model.text, folder / "text_encoder" / "model.safetensors")
     model.text.requires_grad_(False)
     return model
@@ -69,7 +74,7 @@ def restore(work: Path, package: Path) -> None:
     if not scale.exists():
         config = networks.autoencoder().load_config(models / "heavy" / "vae")
         runs.save(scale, 1 / float(config["scaling_factor"]))
-    heavy = _denoiser(models / "heavy")
+    heavy = _denoiser(models / "heavy", record.parent / UNFINISHED / "heavy.safetensors")
     labelled = text.LabelledText()
     labelled.encoder.load_state_dict(heavy.text.state_dict())
     _checkpoint(work, "text", labelled, text.RECIPE, finished=True)
