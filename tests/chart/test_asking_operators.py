@@ -33,7 +33,7 @@ def _operators(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
         port = 0
         addresses = [f"127.0.0.{index + 1}" for index in range(len(leading))]
         for address, leads in zip(addresses, leading, strict=True):
-            text = metrics if metrics is not None else f"hadis_operator_leading {leads}\n"
+            text = metrics if metrics is not None else f"hadis_operator_leader {leads}\n"
             server = http.server.ThreadingHTTPServer((address, port), _handler(text, ready))
             port = server.server_address[1]
             servers.append(server)
@@ -81,7 +81,7 @@ def test_one_leader_among_two_is_well(asking: ModuleType, operators: Serve) -> N
 
 
 def test_labels_on_the_metric_do_not_matter(asking: ModuleType, operators: Serve) -> None:
-    port = operators(1.0, metrics='# HELP x\nhadis_operator_leading{pod="a"} 1.0\n')
+    port = operators(1.0, metrics='# HELP x\nhadis_operator_leader{pod="a"} 1.0\n')
     assert asking.trouble("operators", port, 1) is None
 
 

@@ -15,18 +15,12 @@ from hadis_operator import metrics as operator_metrics
 from hadis_router import histories
 from hadis_router import metrics as router_metrics
 from hadis_server import metrics as worker_metrics
-from support import charts
+from support import charts, dashboards
 
-BOARDS = sorted((charts.CHART / "dashboards").glob("*.json"))
 RULES = sorted((charts.CHART / "rules").glob("*.yaml"))
 FOREIGN = {"up", "container_memory_working_set_bytes"}
 """What Prometheus and the kubelet expose."""
 LABELS = {"hadis_component", "hadis_cascade"}
-VARIABLES = {
-    "$__rate_interval": "1m",
-    "$namespace": "images",
-    "$cascade": "scenes",
-}
 
 
 def _board(path: Path) -> dict[str, Any]:
@@ -37,23 +31,11 @@ def _panels(path: Path) -> list[dict[str, Any]]:
     return list(_board(path)["panels"])
 
 
-def queries(path: Path) -> list[str]:
-    """Return the queries of a dashboard as they reach Prometheus, variables filled in."""
-    found = [target["expr"] for panel in _panels(path) for target in panel.get("targets", [])]
-    for variable in _board(path)["templating"]["list"]:
-        asked = re.fullmatch(r"label_values\((.*), \w+\)", variable.get("definition", ""))
-        if asked:
-            found.append(asked[1])
-    for name, value in VARIABLES.items():
-        found = [query.replace(name, value) for query in found]
-    return found
-
-
-@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", dashboards.BOARDS, ids=lambda path: path.stem)
 def test_queries_parse(path: Path, tmp_path: Path) -> None:
     rules = [
         {"record": f"dashboard:query:{index}", "expr": query}
-        for index, query in enumerate(queries(path))
+        for index, query in enumerate(dashboards.queries(path))
     ]
     assert len(rules) > 5
     file = tmp_path / "rules.yaml"
@@ -72,7 +54,9 @@ def test_queries_parse(path: Path, tmp_path: Path) -> None:
 def _exposed() -> set[str]:
     """Return the names under which the components' series reach Prometheus."""
     router = CollectorRegistry()
-    router_metrics.RouterMetrics(router, "scenes", histories.History(0.0, epoch_s=0.0), started_s=0.0)
+    router_metrics.RouterMetrics(
+        router, "scenes", histories.History(0.0, epoch_s=0.0), started_s=0.0
+    )
     worker = worker_metrics.Metrics(CascadeName("scenes")).registry
     operator = operator_metrics.Metrics().registry
     names: set[str] = set()
@@ -83,9 +67,9 @@ def _exposed() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", [*BOARDS, *RULES], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*dashboards.BOARDS, *RULES], ids=lambda path: path.name)
 def test_only_metrics_that_exist_are_asked_for(path: Path) -> None:
-    asked = " ".join(queries(path) if path.suffix == ".json" else _expressions(path))
+    asked = " ".join(dashboards.queries(path) if path.suffix == ".json" else _expressions(path))
     names = set(re.findall(r"\b(?:hadis|container|kube)_\w+|\bup\b", asked)) - LABELS
     assert names
     assert names <= _exposed() | FOREIGN
@@ -97,10 +81,10 @@ def _expressions(path: Path) -> list[str]:
 
 
 def test_there_are_four() -> None:
-    assert [path.stem for path in BOARDS] == ["overview", "planner", "router", "workers"]
+    assert [path.stem for path in dashboards.BOARDS] == ["overview", "planner", "router", "workers"]
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", dashboards.BOARDS, ids=lambda path: path.stem)
 def test_panels_say_what_they_show_and_where_they_ask(path: Path) -> None:
     board = _board(path)
     ids = [panel["id"] for panel in board["panels"]]
@@ -116,7 +100,7 @@ def test_panels_say_what_they_show_and_where_they_ask(path: Path) -> None:
             assert part["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", dashboards.BOARDS, ids=lambda path: path.stem)
 def test_panels_do_not_overlap(path: Path) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in _panels(path):
@@ -131,9 +115,9 @@ def test_panels_do_not_overlap(path: Path) -> None:
         taken |= cells
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", dashboards.BOARDS, ids=lambda path: path.stem)
 def test_plans_are_read_from_the_operator_alone(path: Path) -> None:
     """Routers show the plan too; a sum over both would count it twice."""
-    for query in queries(path):
+    for query in dashboards.queries(path):
         for selector in re.findall(r"hadis_(?:plan|demand_requests)\w*(\{[^}]*\})?", query):
             assert "cascade_namespace" in selector, query

@@ -17,6 +17,7 @@ REFUSED: dict[str, tuple[Manifest, str]] = {
     "a level that is none": ({"operator": {"logLevel": "LOUD"}}, "/operator/logLevel"),
     "text for a list": ({"watchNamespaces": "images"}, "/watchNamespaces"),
     "a namespace with a capital": ({"watchNamespaces": ["Images"]}, "/watchNamespaces/0"),
+    "a namespace twice": ({"watchNamespaces": ["images", "images"]}, "/watchNamespaces"),
     "text for true": ({"crds": {"install": "yes"}}, "/crds/install"),
     "a typing error": ({"crds": {"instal": True}}, "'instal'"),
     "an unknown value": ({"replicaCount": 2}, "'replicaCount'"),

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 
 PATIENCE_S = 60.0
-LEADER = re.compile(r"^hadis_operator_leading(?:\{[^}]*\})? ([0-9.e+-]+)$", re.MULTILINE)
+LEADER = re.compile(r"^hadis_operator_leader(?:\{[^}]*\})? ([0-9.e+-]+)$", re.MULTILINE)
 
 
 def ask(address: str, port: int, path: str) -> str:

@@ -105,7 +105,7 @@ seccompProfile:
   verbs: [get, list, watch]
 - apiGroups: [hadis.dev]
   resources: [hadiscascades/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
@@ -126,7 +126,7 @@ seccompProfile:
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- if .Values.rbac.readSecrets }}
 - apiGroups: [""]
   resources: [secrets]
