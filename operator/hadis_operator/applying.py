@@ -8,7 +8,7 @@ write asks first whether this operator may still act.
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hadis.errors import RetryLater
 from hadis.terms.assignments import Assignment
@@ -101,6 +101,10 @@ def survey(
     rollout = rollouts.decide(
         wanted, found, max_unavailable=int(given.spec["workers"]["maxUnavailable"])
     )
+    if given.is_held:
+        # A pod of the new rendering would wait for models that are not there yet.
+        kept = (*rollout.keep, *rollout.roll, *rollout.restamp, *rollout.wait)
+        rollout = replace(rollout, keep=kept, roll=(), restamp=(), wait=())
     return Slots(
         rendered,
         found,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from hadis.errors import InvalidProfile
+from hadis.errors import HadisError
 from hadis.planning import cycles, forecasting
 from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
 from hadis.planning.problems import PlanStatus
@@ -20,7 +20,7 @@ from hadis.terms.profiles import Profile
 from hadis_operator import naming, observing, resuming
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import View
-from hadis_operator.reading import Given
+from hadis_operator.reading import Given, ProfileState
 
 WARM_UP_S = 3.0
 """For how long a new leader of a serving cascade counts the demand before it plans, unless it has
@@ -94,10 +94,13 @@ class Cycler:
         record: Manifest | None,
         deployments: Iterable[Manifest],
         shown: PlanStatus | None,
+        *,
+        is_serving: bool,
     ) -> None:
         """Begin a term of leadership from what is recorded; nothing happens within the same term.
 
         What this process knows itself is better than the record, unless somebody else has acted.
+        `is_serving` tells whether a router has a table already, whatever has become of the record.
         """
         if term == self._term:
             return
@@ -106,14 +109,14 @@ class Cycler:
         if mine.plan is None or (mine.version, mine.routing) != (resumed.version, resumed.routing):
             self.state = resumed
         self._term, self._took_over_s, self.output = term, now_s, None
-        self._is_resumed = self.state.routing is not None
+        self._is_resumed = is_serving or self.state.routing is not None
         self._planned_s, self._planned_for = float("-inf"), ()
         self.shown = shown
         LOG.info("goes on from version %d", self.state.version)
 
     def is_due(self, given: Given, view: View, basis: tuple[object, ...]) -> bool:
         """Whether to run a cycle now: the interval is over, or something has changed."""
-        if given.profile is not None:
+        if given.profile is not None or given.profile_state is ProfileState.VALID:
             self._profile = given.profile
         if self._profile is None and not given.has_basis:
             return False
@@ -148,7 +151,7 @@ class Cycler:
             output = await asyncio.get_running_loop().run_in_executor(
                 self._executor, lambda: cycles.run_cycle(handed, clock=time.perf_counter)
             )
-        except InvalidProfile as error:
+        except HadisError as error:
             self.trouble = str(error)
             return Result(trouble=self.trouble)
         self.trouble = ""

@@ -12,12 +12,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
 from hadis.errors import HadisError, InvalidManifest
-from hadis_operator import applying, attaining, kube, naming, objects, reading, renderings, slots
+from hadis.planning.snapshots import ObservedRouter
+from hadis_operator import (
+    applying,
+    attaining,
+    holding,
+    kube,
+    naming,
+    objects,
+    reading,
+    renderings,
+    slots,
+)
 from hadis_operator.applying import Applier, NotLeading, Obstacles, Slots
 from hadis_operator.cycling import Cycler, Result
 from hadis_operator.delivering import Courier
@@ -28,7 +38,13 @@ from hadis_operator.objects import Manifest
 from hadis_operator.observing import Observer, View
 from hadis_operator.reading import Given
 from hadis_operator.rendering import plans
-from hadis_operator.reporting import Reporter, Turn, attained_before, planned_before
+from hadis_operator.reporting import (
+    Reporter,
+    Turn,
+    attained_before,
+    is_fetched,
+    planned_before,
+)
 from hadis_operator.slots import Pod
 from hadis_operator.sourcing import DemandReader
 from hadis_operator.storing import CascadeKey, Store
@@ -73,6 +89,7 @@ class CascadeLoop:
         self._failures = 0
         self._uid: str | None = None
         self._read: tuple[tuple[str, ...], Given] | None = None
+        self._held: Given | None = None
         self._attained: attaining.Record | None = None
         self._observer = Observer(tools.session, clock=tools.clock)
         self._courier = Courier(tools.session)
@@ -153,7 +170,7 @@ class CascadeLoop:
             return None
         if "deletionTimestamp" in live["metadata"]:
             return False  # owner references do the rest
-        given = self._reading(live)
+        given = self._in_force(self._reading(live))
         # 1. Observe.
         began_s = tools.clock()
         acts = tools.may_act()
@@ -181,10 +198,10 @@ class CascadeLoop:
             self._cycler.count(given, view.now_s, routers)
         # 5. Write, then deliver.
         survey = self._survey(given, view)
-        obstacles = await self._write(given, survey)
-        delivered = await self._deliver(given, view)
+        obstacles, is_recorded = await self._write(given, survey)
+        delivered = await self._deliver(given, view, is_recorded=is_recorded)
         output = self._cycler.output
-        if cycled and output is not None and not result.trouble:
+        if cycled and output is not None and is_recorded and not result.trouble:
             tools.metrics.went_well(self.key, output.plan.status, tools.epoch())
         # 6. Report. A leader that is still finding its feet has nothing to correct yet.
         if not self._cycler.is_warming_up:
@@ -215,8 +232,25 @@ class CascadeLoop:
             self._read = (state, reading.read(live, profile))
         return self._read[1]
 
+    def _in_force(self, given: Given) -> Given:
+        """Return what is given, or what was in force while its models are being fetched."""
+        store, owner = self._tools.store, given.owner
+        held = holding.hold(
+            given,
+            store.get(kube.CONFIG_MAPS, owner.namespace, naming.plan(owner)),
+            is_fetched=is_fetched(store, self._tools.installation, given),
+            serves=bool(applying.live_slots(store, owner)),
+        )
+        if not held.is_held:
+            self._held = None
+            return given
+        # The same value each time, by which renderings know that nothing has changed.
+        self._held = held if self._held != held else self._held
+        return self._held or held
+
     def _basis(self) -> tuple[object, ...]:
-        return () if self._read is None else self._read[0]
+        read = () if self._read is None else self._read[0]
+        return (*read, self._held is not None)
 
     def _stand_by(self, given: Given, view: View) -> None:
         """Count the demand, and nothing else, while another operator acts."""
@@ -232,9 +266,10 @@ class CascadeLoop:
             store.get(kube.CONFIG_MAPS, owner.namespace, naming.plan(owner)),
             applying.live_slots(store, owner).values(),
             planned_before(live),
+            is_serving=any(status.routing is not None for status in view.routers.values()),
         )
 
-    async def _plan(self, given: Given, view: View, routers: Any) -> Result:
+    async def _plan(self, given: Given, view: View, routers: tuple[ObservedRouter, ...]) -> Result:
         tools = self._tools
         began_s = tools.clock()
         result = await self._cycler.run(given, view, routers, self._basis())
@@ -257,28 +292,38 @@ class CascadeLoop:
             unschedulable=lost,
         )
 
-    async def _write(self, given: Given, survey: Slots) -> Obstacles:
-        """Write the plan's ConfigMap first, then what else is to be, then the annotations."""
+    async def _write(self, given: Given, survey: Slots) -> tuple[Obstacles, bool]:
+        """Write the plan's ConfigMap first, then what else is to be, then the annotations.
+
+        Returns what was in the way, and whether the plan is on record: one that is not must not be
+        told to anybody, or a successor would not know of its version.
+        """
         tools, state = self._tools, self._cycler.state
         began_s = tools.clock()
         rendered = self._renderer.fleet(given, state.routing, state.assignments)
         of_fleet = await self._applier.shape(given.owner, rendered)
         of_slots = await self._applier.shape_slots(given, survey)
-        if self._cycler.output is not None:
-            await self._applier.annotate(given.owner, self._cycler.output.assignments)
+        owner = given.owner
+        record = tools.store.get(kube.CONFIG_MAPS, owner.namespace, naming.plan(owner))
+        is_recorded = objects.is_current(record, rendered[0])
+        if self._cycler.output is not None and is_recorded:
+            await self._applier.annotate(owner, self._cycler.output.assignments)
         tools.metrics.took("write", tools.clock() - began_s)
-        return Obstacles((*of_fleet.taken, *of_slots.taken), (*of_fleet.faults, *of_slots.faults))
+        found = Obstacles((*of_fleet.taken, *of_slots.taken), (*of_fleet.faults, *of_slots.faults))
+        return found, is_recorded
 
-    async def _deliver(self, given: Given, view: View) -> bool:
+    async def _deliver(self, given: Given, view: View, *, is_recorded: bool) -> bool:
         tools = self._tools
         if not tools.may_act():
             raise NotLeading("another operator may be acting by now")
         began_s = tools.clock()
         told = await self._courier.deliver_cascade(
-            plans.cascade_document(given.cascade, given.told_profile), given.generation, view
+            plans.cascade_document(given.cascade, given.told_profile),
+            given.cascade.generation,
+            view,
         )
         is_busy = told.changed
-        if self._cycler.output is not None:
+        if self._cycler.output is not None and is_recorded:
             delivery = await self._courier.deliver_plan(self._cycler.output, view)
             is_busy = is_busy or delivery.changed
         tools.metrics.took("deliver", tools.clock() - began_s)

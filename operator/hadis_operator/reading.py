@@ -16,6 +16,7 @@ from hadis.terms.profiles import Profile
 from hadis.wire import cascade_specs, profiles, structural
 from hadis_operator import objects
 from hadis_operator.objects import Manifest, Owner
+from hadis_operator.rendering import weights
 
 
 class ProfileState(StrEnum):
@@ -33,6 +34,9 @@ class Given:
     """What a cascade's author wants. `spec` has all defaults; `profile` is None when it is no use.
 
     `trouble` says what is wrong with the profile, with the fix, while `profile_state` is not VALID.
+    `told_profile` is the profile for routers and workers, which refuse one that lacks a model;
+    `models_hash` names the models that workers wait for. While other models are being fetched
+    (`is_held`) these two and `cascade` are still those of before: see `hadis_operator.holding`.
     """
 
     owner: Owner
@@ -42,6 +46,9 @@ class Given:
     profile: Profile | None
     profile_state: ProfileState
     trouble: str = ""
+    told_profile: Profile | None = None
+    models_hash: str = ""
+    is_held: bool = False
     paused: bool = False
     roll: str | None = None
 
@@ -49,11 +56,6 @@ class Given:
     def has_basis(self) -> bool:
         """Whether there is anything to plan with: a profile, or a lone model."""
         return self.profile is not None or len(self.cascade.models) == 1
-
-    @property
-    def told_profile(self) -> Profile | None:
-        """The profile for routers and workers, which refuse one that lacks a model."""
-        return None if self.profile_state is ProfileState.MODEL_MISSING else self.profile
 
 
 def read(cascade: Manifest, profile: Manifest | None) -> Given:
@@ -80,6 +82,8 @@ def read(cascade: Manifest, profile: Manifest | None) -> Given:
         profile=found,
         profile_state=state,
         trouble=trouble,
+        told_profile=None if state is ProfileState.MODEL_MISSING else found,
+        models_hash=weights.models_hash(admitted["spec"]),
         paused=annotations.get(objects.PAUSED_ANNOTATION) == "true",
         roll=annotations.get(objects.ROLL_ANNOTATION),
     )

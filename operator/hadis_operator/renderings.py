@@ -41,7 +41,13 @@ class Renderer:
         """
         wanted = self.slots(given)
         kept = {name: assignments[name] for name in sorted(assignments) if name in wanted}
-        record = Record(given.cascade, given.told_profile, routing=routing, assignments=kept)
+        record = Record(
+            given.cascade,
+            given.models_hash,
+            given.told_profile,
+            routing=routing,
+            assignments=kept,
+        )
         if self._fleet is None or self._fleet[0] is not given or self._fleet[1] != record:
             rendered = fleet.render(given.owner, given.spec, self._installation, record)
             self._fleet = (given, record, rendered)

@@ -133,7 +133,7 @@ class Reporter:
             supply=supplying.judge(
                 workers,
                 slots.fetchers(view.pods),
-                job_is_complete=self._fetching_is_done(turn.given),
+                job_is_complete=is_fetched(self._store, self._installation, turn.given),
             ),
             source=turn.source,
             attainment=turn.attainment,
@@ -146,13 +146,14 @@ class Reporter:
             plan_trouble=turn.plan_trouble,
         )
 
-    def _fetching_is_done(self, given: Given) -> bool | None:
-        """Return whether the fetching Job is done; None when none is needed."""
-        if weights.supply(given.spec, self._installation) is not weights.Supply.JOB:
-            return None
-        owner = given.owner
-        name = naming.fetch(owner, weights.models_hash(given.spec))
-        return prefetching.is_complete(self._store.get(kube.JOBS, owner.namespace, name))
+
+def is_fetched(store: Store, installation: Installation, given: Given) -> bool | None:
+    """Return whether the models that the author wants are fetched; None when no Job fetches."""
+    if weights.supply(given.spec, installation) is not weights.Supply.JOB:
+        return None
+    owner = given.owner
+    name = naming.fetch(owner, weights.models_hash(given.spec))
+    return prefetching.is_complete(store.get(kube.JOBS, owner.namespace, name))
 
 
 def attained_before(live: Manifest) -> Record:

@@ -68,6 +68,8 @@ class Watcher:
             await asyncio.to_thread(self._thread.join, JOIN_S)
 
     def _run(self, main: asyncio.AbstractEventLoop) -> None:
+        # Otherwise every event of every pod is a line of the log.
+        logging.getLogger("kopf").setLevel(logging.WARNING)
         while not self._ended.is_set():
             self.starts += 1
             try:
@@ -128,7 +130,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.reconnect_backoff = 1.0
     settings.watching.connect_timeout = 5.0
     # Ends watches whose connection died without a word.
-    settings.watching.server_timeout = 300.0
+    settings.watching.server_timeout = 300  # whole seconds: it goes into the URL as it is
     for kind in kube.OWN_KINDS:
         settings.watching.label_selectors[kind.group, kind.version, kind.plural] = OWN_SELECTOR
     return settings
