@@ -345,7 +345,7 @@ def test_a_digest_depends_on_content_only() -> None:
 
 def test_the_selector_is_written_as_kubectl_takes_it() -> None:
     assert objects.selector_text(OWNER, objects.Component.WORKER) == (
-        "app.kubernetes.io/component=worker,hadis.dev/cascade-uid=0a1b2c3d,hadis.dev/cascade=photos"
+        "app.kubernetes.io/component=worker,hadis.dev/cascade=photos,hadis.dev/cascade-uid=0a1b2c3d"
     )
 
 

@@ -46,6 +46,16 @@ def test_without_keys_a_router_says_that_it_is_open() -> None:
     assert env["POD_UID"]["fieldRef"]["fieldPath"] == "metadata.uid"
 
 
+def test_the_command_line_is_one_that_the_router_reads() -> None:
+    main = pytest.importorskip("hadis_router.__main__")
+    for changes in ([], [("router.apiKeys", {"secretName": "k"})]):
+        container = rendered.container_of(a_router(("slo.latency", "1500ms"), *changes))
+        chosen = main._parser().parse_args(container["args"])
+        assert (chosen.control_host, chosen.metrics_port) == ("0.0.0.0", 9090)
+        assert chosen.drain_seconds == 1.5
+        assert chosen.insecure is (chosen.api_keys_file is None)
+
+
 def test_keys_come_from_a_secret_as_one_file_each() -> None:
     deployment = a_router(("router.apiKeys", {"secretName": "photo-keys"}))
     container = rendered.container_of(deployment)

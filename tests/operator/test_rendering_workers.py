@@ -80,7 +80,7 @@ def test_the_command_line_is_one_that_the_worker_reads() -> None:
     settings = pytest.importorskip("hadis_server.settings")
     container = rendered.container_of(a_worker(("slo.latency", "1s")))
     chosen = settings.parse(list(container["args"]))
-    assert (chosen.name, chosen.port, chosen.grace_s) == ("w0", 8000, 4.0)
+    assert (chosen.name, chosen.port, chosen.grace_s) == ("w0", 8000, 7.0)
 
 
 def test_probes_wait_for_loading_then_ask_for_readiness() -> None:

@@ -21,7 +21,7 @@ def a_slot(slot: str, **changes: Any) -> LiveSlot:
 
 
 def current(slot: str, **changes: Any) -> LiveSlot:
-    return a_slot(slot, template_hash="t-new", spec_hash="new", **changes)
+    return a_slot(slot, **{"template_hash": "t-new", "spec_hash": "new", **changes})
 
 
 def decide(*live: LiveSlot, wanted: Wanted = NEW, max_unavailable: int = 1) -> Rollout:

@@ -50,7 +50,7 @@ def a_manifest(*changes: tuple[str, Any]) -> Manifest:
         node, *keys = document["spec"], *path.split(".")
         for key in keys[:-1]:
             node = node[int(key)] if key.isdigit() else node.setdefault(key, {})
-        node[int(keys[-1]) if keys[-1].isdigit() else keys[-1]] = value
+        node[int(keys[-1]) if keys[-1].isdigit() else keys[-1]] = copy.deepcopy(value)
     admitted, problems = structural.admit(resources.schema("hadiscascades"), document)
     assert not problems, [str(problem) for problem in problems]
     return dict(admitted)
