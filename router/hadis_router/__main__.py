@@ -22,7 +22,7 @@ from hadis_router.app import create_app
 from hadis_router.control import create_control_app
 from hadis_router.service import Router
 from hadis_router.settings import Settings
-from hadis_serving import keys, logs, ports, probes, servers
+from hadis_serving import keys, logs, mounted_plans, ports, probes, servers
 from hadis_serving.keys import ApiKeys
 from hadis_serving.servers import Listener
 
@@ -84,6 +84,9 @@ async def serve(
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with Router(settings, read.cascade, read.profile) as router:
+        routing = mounted_plans.read_routing(options.cascade)
+        if routing is not None:
+            router.apply_routing(routing)
         listeners = [
             Listener(create_app(router, api_keys), public, "public"),
             Listener(create_control_app(router), control, "control"),

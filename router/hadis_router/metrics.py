@@ -79,6 +79,12 @@ class RouterMetrics:
             ["cascade", "reason"],
             registry=registry,
         )
+        self._steps = Counter(
+            "hadis_demand_images_total",
+            "Images by the steps of their way that the controller counts",
+            ["cascade", "step"],
+            registry=registry,
+        )
         self._overhead = _fine_histogram(
             "hadis_router_overhead_seconds",
             "A request's time outside worker calls and hardness scoring",
@@ -93,18 +99,20 @@ class RouterMetrics:
         for reason in ("late", "dropped"):
             self._violations.labels(self._cascade, reason)
         self._escalations.labels(self._cascade)
+        for step in _STEPS:
+            self._steps.labels(self._cascade, step)
 
     def note_arrived(self, images: int, now_s: float, *, is_retry: bool) -> None:
         """Count images asked for; a client's automatic retry is no new demand."""
         if not is_retry:
-            self.counts["arrived"] += images
+            self._count("arrived", images)
             self._history.add(now_s, "demand", images)
 
     def note_entered(self, images: int, *, direct: bool) -> None:
         """Count images on the planned route, and how many the threshold sent straight to heavy."""
-        self.counts["planned"] += images
+        self._count("planned", images)
         if direct:
-            self.counts["direct"] += images
+            self._count("direct", images)
 
     def note_hardness(self, score: float, seconds: float) -> None:
         """Count a scored prompt."""
@@ -113,7 +121,7 @@ class RouterMetrics:
 
     def note_judged(self, model: ModelName, score: float | None) -> None:
         """Count a light image that was judged."""
-        self.counts["judged"] += 1
+        self._count("judged", 1)
         if score is not None:
             self.note_quality(model, score)
 
@@ -126,7 +134,7 @@ class RouterMetrics:
 
         The controller needs the demand for the heavy stage, not what it could be given.
         """
-        self.counts["escalated"] += 1
+        self._count("escalated", 1)
 
     def note_escalated(self) -> None:
         """Count a light image sent on to the heavy stage."""
@@ -162,6 +170,11 @@ class RouterMetrics:
         """Show the controller's plan on this router's `/metrics`."""
         self._planned.show(body)
 
+    def _count(self, step: str, images: int) -> None:
+        """Count for `/status` and for Prometheus alike: the controller may read either."""
+        self.counts[step] += images
+        self._steps.labels(self._cascade, step).inc(images)
+
     def demand(self, now_s: float, view: FleetView, in_flight: int) -> DemandCounts:
         """Return the counters for the controller."""
         running: Counts[ModelName] = Counts()
@@ -184,7 +197,8 @@ class RouterMetrics:
         )
 
 
-_DEMAND_COUNTS = ("arrived", "planned", "direct", "judged", "escalated", "late", "dropped")
+_STEPS = ("arrived", "planned", "direct", "judged", "escalated")
+_DEMAND_COUNTS = (*_STEPS, "late", "dropped")
 
 
 class _PlanGauges:

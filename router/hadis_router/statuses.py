@@ -12,6 +12,7 @@ def control_status(router: Router) -> RouterStatus:
         name=router.settings.name,
         uid=router.settings.uid,
         cascade=router.cascade.name,
+        generation=router.cascade.generation,
         ready=router.not_ready() is None,
         routing=router.view.body,
         demand=router.metrics.demand(now_s, router.view, router.admission.in_flight),

@@ -16,7 +16,7 @@ from hadis.wire import manifests
 from hadis_server import endpoints, pipelines, settings
 from hadis_server.settings import Settings
 from hadis_server.station import Station
-from hadis_serving import logs, ports, probes, servers
+from hadis_serving import logs, mounted_plans, ports, probes, servers
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,9 @@ def _read_cascade(file: Path) -> manifests.Manifests:
 
 async def _serve(chosen: Settings, cascade: manifests.Manifests) -> None:
     station = Station(chosen, cascade)
+    assignment = mounted_plans.read_assignment(chosen.cascade, chosen.name)
+    if assignment is not None:
+        station.assign(assignment)
     with contextlib.ExitStack() as opened:
         sockets = [
             opened.enter_context(ports.bind(chosen.host, port))

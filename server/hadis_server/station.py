@@ -174,6 +174,7 @@ class Station:
             cascade=self._manifests.cascade.name,
             hardware=self._hardware,
             software=self._software,
+            generation=self._manifests.cascade.generation,
             ready=self.unready() is None,
             draining=self.intake.draining,
             assignment=AssignmentBody.from_terms(self._assignment) if self._assignment else None,

@@ -36,12 +36,13 @@ class ApiKeys:
 def read_keys(file: Path | None, environment: str | None) -> ApiKeys:
     """Read keys from a file (one a line, # comments) and a variable (commas or white space).
 
-    Raises InvalidInput for an unreadable file, one without keys, or a key too short to be safe.
+    `file` may be a folder of such files, as a Secret is mounted. Raises InvalidInput for an
+    unreadable file, one without keys, or a key too short to be safe.
     """
     keys: set[str] = set()
     if file is not None:
         try:
-            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for text in _texts(file) for line in text.splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"--api-keys-file {file}: {error}", field="api-keys-file") from error
         found = {line for line in lines if line and not line.startswith("#")}
@@ -57,6 +58,15 @@ def read_keys(file: Path | None, environment: str | None) -> ApiKeys:
             f"an API key is shorter than {MIN_KEY_CHARS} characters", field="api-keys"
         )
     return ApiKeys(frozenset(keys))
+
+
+def _texts(place: Path) -> list[str]:
+    """Return what a file holds, or all files of a folder but the hidden ones, which are a mount's
+    own."""
+    files = [place]
+    if place.is_dir():
+        files = sorted(file for file in place.iterdir() if not file.name.startswith("."))
+    return [file.read_text(encoding="utf-8") for file in files if not file.is_dir()]
 
 
 def require_safe_binding(host: str, keys: ApiKeys, *, insecure: bool) -> None:

@@ -115,6 +115,33 @@ def test_a_changed_cascade_holds_for_new_requests(fleet):
     assert fleet.told("a red circle")["hardness"] != easy
 
 
+def test_the_status_tells_the_generation_in_force(fleet):
+    fleet.use_cascade(generation=5)
+    assert control(fleet, "GET", "/status")[1]["generation"] == 5
+
+
+def test_what_the_controller_counts_is_there_for_prometheus_too(fleet):
+    fleet.route(LIGHT_ONLY)
+    before = fleet.router.metrics()
+    fleet.told()
+    fleet.route(a_lane(2.0, 2.0))  # every light image is sent on
+    fleet.told()
+    after = fleet.router.metrics()
+
+    def counted(step):
+        name = f'hadis_demand_images_total{{cascade="pair",step="{step}"}}'
+        return after[name] - before[name]
+
+    steps = ("arrived", "planned", "direct", "judged", "escalated")
+    assert {step: counted(step) for step in steps} == {
+        "arrived": 2, "planned": 2, "direct": 0, "judged": 2, "escalated": 1,
+    }  # fmt: skip
+    told = RouterStatus.model_validate(control(fleet, "GET", "/status")[1]).demand
+    for step in steps:
+        name = f'hadis_demand_images_total{{cascade="pair",step="{step}"}}'
+        assert after[name] == getattr(told, step)
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -130,6 +130,46 @@ def test_a_process_serves_and_finishes_what_it_holds_when_told_to_stop(serve, ca
     assert "Traceback" not in log
 
 
+def a_mounted_table(worker, version):
+    return {
+        "version": version,
+        "lanes": [{"share": 1, "light": "tiny", "heavy": "big",
+                   "hardness_threshold": None, "quality_threshold": None}],
+        "workers": [{"name": "w0", "address": worker.address,
+                     "uid": worker.worker.uid, "model": TINY}],
+    }  # fmt: skip
+
+
+def test_a_router_that_starts_while_nobody_plans_serves_by_the_mounted_plan(serve, cascade_file):
+    worker = RunningWorker("w0")
+    try:
+        table = a_mounted_table(worker, 7)
+        (cascade_file.parent / "routing.json").write_text(json.dumps(table))
+        served = serve(cascade_file)
+        served.until(lambda: call("GET", f"{served.probes}/readyz")[0] == 200)
+        assert served.generate()[0] == 200
+        control = f"http://127.0.0.1:{served.told['control_port']}"
+        told = call("GET", f"{control}/status")[1]
+        assert (told["routing"]["version"], told["generation"]) == (7, 1)
+        # Whoever plans next goes on above it, and nothing older is taken.
+        older = json.dumps(a_mounted_table(worker, 6)).encode()
+        assert call("PUT", f"{control}/routing", older)[1] == {"version": 7}
+        newer = json.dumps(a_mounted_table(worker, 8)).encode()
+        assert call("PUT", f"{control}/routing", newer)[1] == {"version": 8}
+    finally:
+        worker.stop()
+
+
+def test_a_torn_plan_beside_the_cascade_does_not_keep_a_router_from_starting(serve, cascade_file):
+    (cascade_file.parent / "routing.json").write_text('{"version": 7, "lanes": [')
+    served = serve(cascade_file)
+    assert call("GET", f"{served.probes}/readyz")[0] == 503
+    served.until_ready()
+    served.terminate()
+    _, log = served.ended()
+    assert "routing.json beside the cascade is of no use" in log
+
+
 def test_a_finished_answer_reaches_a_slow_client_before_the_process_ends(serve, cascade_file):
     served = serve(cascade_file)
     served.worker.renew(padding_bytes=12_000_000)  # more than sockets buffer

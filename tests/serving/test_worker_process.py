@@ -16,8 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hadis.wire.assignments import AssignmentBody
 from hadis.wire.manifests import dump_manifests
 from hadis_server.__main__ import main
+from hadis_server.station import Station
 from support.live_workers import (
     PATIENCE_S,
     Answer,
@@ -114,6 +116,48 @@ def test_a_forked_worker_serves_and_finishes_what_it_accepted_before_it_stops(
         caller.join()
     assert [answer.status for answer in answers] == [200] * 4
     assert process.parent.wait(PATIENCE_S) == 0
+
+
+def start_beside(
+    tmp_path: Path, cascade: str, plan: str, monkeypatch: pytest.MonkeyPatch
+) -> Station:
+    """Run the program up to where it would serve, with a plan mounted beside its cascade."""
+    file = tmp_path / "cascade.json"
+    file.write_text(cascade)
+    (tmp_path / "assignments.json").write_text(plan)
+    built: list[Station] = []
+
+    async def capture(_sockets: object, _chosen: object, station: Station) -> None:
+        built.append(station)
+
+    monkeypatch.setattr("hadis_server.__main__._serve_on", capture)
+    assert main(["--cascade", str(file), "--name", "w1", "--device", "cpu"]) == 0
+    [station] = built
+    return station
+
+
+PART = {"version": 7, "model": "m", "role": "heavy", "batch_size": 3, "quality_threshold": None}
+
+
+@pytest.mark.usefixtures("_keep_logging")
+def test_a_worker_that_starts_while_nobody_plans_learns_its_part_from_the_mounted_plan(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cascade = dump_manifests(a_cascade(a_model("m", folders["sd"])))
+    other = {**PART, "role": "light"}
+    plan = json.dumps({"w0": other, "w1": PART})
+    status = start_beside(tmp_path, cascade, plan, monkeypatch).status()
+    assert status.assignment == AssignmentBody.model_validate(PART)
+    assert status.generation == 1
+
+
+@pytest.mark.usefixtures("_keep_logging")
+@pytest.mark.parametrize("plan", ['{"w1": {"version"', '{"w0": {}}', "[]"])
+def test_a_torn_or_foreign_plan_leaves_a_worker_waiting_to_be_told(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str
+) -> None:
+    cascade = dump_manifests(a_cascade(a_model("m", folders["sd"])))
+    assert start_beside(tmp_path, cascade, plan, monkeypatch).status().assignment is None
 
 
 @pytest.mark.usefixtures("_keep_logging")

@@ -36,6 +36,25 @@ def test_keys_come_from_the_file_and_the_variable(tmp_path: Path) -> None:
     assert not api_keys.admits("Bearer # the next team")
 
 
+def test_a_folder_holds_a_key_a_file_as_a_secret_is_mounted(tmp_path: Path) -> None:
+    real = tmp_path / "..2030_01_01"
+    real.mkdir()
+    (real / "team-a").write_text("key-of-team-a")
+    (real / "team-b").write_text("key-of-team-b\n")
+    (tmp_path / "..data").symlink_to(real.name)
+    for name in ("team-a", "team-b"):
+        (tmp_path / name).symlink_to(Path("..data") / name)
+    api_keys = keys.read_keys(tmp_path, None)
+    assert api_keys.admits("Bearer key-of-team-a")
+    assert api_keys.admits("Bearer key-of-team-b")
+    assert not api_keys.admits("Bearer key-of-team-c")
+
+
+def test_an_empty_folder_of_keys_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds no key"):
+        keys.read_keys(tmp_path, None)
+
+
 @pytest.mark.parametrize("content", ["", "# nothing\n"])
 def test_a_keys_file_without_a_key_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "keys"

@@ -22,7 +22,8 @@ class WorkerStatus(OpenBody):
     """`GET /status` on a worker's control port.
 
     `ready`: loaded and warm, or idle. `busy_s`: total seconds the denoising thread has worked,
-    a counter. `discriminator_error` names why images cannot be scored, with the fix.
+    a counter. `discriminator_error` names why images cannot be scored, with the fix. `generation`
+    is that of the cascade in force; 0 where an older worker does not tell it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class WorkerStatus(OpenBody):
     cascade: str
     hardware: str
     software: str
+    generation: int = 0
     ready: bool
     draining: bool = False
     assignment: AssignmentBody | None = None
@@ -72,11 +74,15 @@ class DemandCounts(OpenBody):
 
 
 class RouterStatus(OpenBody):
-    """`GET /status` on a router's control port; `/v1/status` shows the same and more."""
+    """`GET /status` on a router's control port; `/v1/status` shows the same and more.
+
+    `generation` is that of the cascade in force; 0 where an older router does not tell it.
+    """
 
     name: str
     uid: str
     cascade: str
+    generation: int = 0
     ready: bool
     routing: RoutingTableBody | None = None
     demand: DemandCounts

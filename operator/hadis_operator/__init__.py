@@ -1,0 +1,1 @@
+"""HADIS on Kubernetes: watches cascades, plans, and keeps what runs them in shape."""

@@ -1,0 +1,182 @@
+"""Steps 2 to 4 of the control cycle for one cascade: when it runs, and what it goes on from.
+
+The cycle itself is `hadis.planning.cycles.run_cycle`. Here it gets a state to go on from when this
+operator takes over, a snapshot, and a thread to run in, because a solve may take a second.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from hadis.errors import HadisError
+from hadis.planning import cycles, forecasting
+from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
+from hadis.planning.problems import PlanStatus
+from hadis.planning.snapshots import ObservedRouter, Snapshot
+from hadis.terms.profiles import Profile
+from hadis_operator import naming, observing, resuming
+from hadis_operator.objects import Manifest
+from hadis_operator.observing import View
+from hadis_operator.reading import Given, ProfileState
+
+WARM_UP_S = 3.0
+"""For how long a new leader of a serving cascade counts the demand before it plans, unless it has
+done so while it stood by."""
+PATIENCE_S = 6.0
+"""It plans after this long even if no router answers: then there is no demand to count."""
+BOOT_S = 15.0
+"""After a first worker's first answer, others that were begun with it may still come this late
+without being left out of the plan."""
+STEADY_AFTER = 2
+"""Cycles that agree on a new status before it is told: at its limit a plan changes its mind."""
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a cycle came to. `trouble` says why there was no plan to be made."""
+
+    is_new: bool = False
+    sentences: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+class Cycler:
+    """The planner's memory of one cascade. One operator at a time acts on what it says."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._profile: Profile | None = None
+        self._term = -1
+        self._took_over_s = float("-inf")
+        self._is_resumed = False
+        self._counting_since_s: float | None = None
+        self._first_answer_s: float | None = None
+        self._planned_s = float("-inf")
+        self._planned_for: tuple[object, ...] = ()
+        self._disagreed = 0
+        self.state = CycleState()
+        self.output: CycleOutput | None = None
+        self.shown: PlanStatus | None = None
+        self.trouble = ""
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Whether a plan of an earlier leader is in force and this one has not planned yet."""
+        return self._is_resumed and self.output is None
+
+    def stand_by(self) -> None:
+        """Note that another operator may act from now on. The demand's history is kept."""
+        self._term, self.output = -1, None
+
+    def count(self, given: Given, now_s: float, routers: Iterable[ObservedRouter]) -> None:
+        """Add to the demand's history without planning."""
+        arrived = {router.uid: router.arrived for router in routers}
+        if self._counting_since_s is None and arrived:
+            self._counting_since_s = now_s
+        settings = given.cascade.planner
+        demand = forecasting.observe(
+            self.state.demand,
+            now_s,
+            arrived,
+            smoothing=settings.demand_smoothing,
+            interval_s=min(settings.interval_s, WARM_UP_S),
+        )
+        self.state = replace(self.state, demand=demand)
+
+    def take_over(
+        self,
+        term: int,
+        now_s: float,
+        record: Manifest | None,
+        deployments: Iterable[Manifest],
+        shown: PlanStatus | None,
+        *,
+        is_serving: bool,
+    ) -> None:
+        """Begin a term of leadership from what is recorded; nothing happens within the same term.
+
+        What this process knows itself is better than the record, unless somebody else has acted.
+        `is_serving` tells whether a router has a table already, whatever has become of the record.
+        """
+        if term == self._term:
+            return
+        resumed = resuming.resume(record, deployments, self.state.demand)
+        mine = self.state
+        if mine.plan is None or (mine.version, mine.routing) != (resumed.version, resumed.routing):
+            self.state = resumed
+        self._term, self._took_over_s, self.output = term, now_s, None
+        self._is_resumed = is_serving or self.state.routing is not None
+        self._planned_s, self._planned_for = float("-inf"), ()
+        self.shown = shown
+        LOG.info("goes on from version %d", self.state.version)
+
+    def is_due(self, given: Given, view: View, basis: tuple[object, ...]) -> bool:
+        """Whether to run a cycle now: the interval is over, or something has changed."""
+        if given.profile is not None or given.profile_state is ProfileState.VALID:
+            self._profile = given.profile
+        if self._profile is None and not given.has_basis:
+            return False
+        if self.is_warming_up and not self._is_warm(view.now_s):
+            return False
+        waited_s = view.now_s - self._planned_s
+        is_changed = (basis, view.signature) != self._planned_for
+        return is_changed or waited_s >= given.cascade.planner.interval_s
+
+    async def run(
+        self,
+        given: Given,
+        view: View,
+        routers: tuple[ObservedRouter, ...],
+        basis: tuple[object, ...],
+    ) -> Result:
+        """Run a cycle. A profile that allows no plan leaves what was decided last in force.
+
+        A profile that has gone, or no longer makes sense, is replaced by the last that did.
+        """
+        self._planned_s, self._planned_for = view.now_s, (basis, view.signature)
+        wanted = [naming.slot(index) for index in range(given.cascade.workers)]
+        workers = observing.observed_workers(view, wanted, is_boot=self._is_boot(view))
+        handed = CycleInput(
+            given.cascade,
+            given.profile or self._profile,
+            Snapshot(view.now_s, workers, routers),
+            self.state,
+        )
+        before = self.state.version
+        try:
+            output = await asyncio.get_running_loop().run_in_executor(
+                self._executor, lambda: cycles.run_cycle(handed, clock=time.perf_counter)
+            )
+        except HadisError as error:
+            self.trouble = str(error)
+            return Result(trouble=self.trouble)
+        self.trouble = ""
+        self.output, self.state = output, output.state
+        self._note_status(output.plan.status)
+        return Result(output.state.version != before, output.events)
+
+    def _is_boot(self, view: View) -> bool:
+        if self._is_resumed:
+            return False
+        if self._first_answer_s is None and view.workers:
+            self._first_answer_s = view.now_s
+        return self._first_answer_s is None or view.now_s - self._first_answer_s < BOOT_S
+
+    def _is_warm(self, now_s: float) -> bool:
+        since_s = self._counting_since_s
+        is_warm = since_s is not None and now_s - since_s >= WARM_UP_S
+        return is_warm or now_s - self._took_over_s >= PATIENCE_S
+
+    def _note_status(self, status: PlanStatus) -> None:
+        self._disagreed = self._disagreed + 1 if status is not self.shown else 0
+        is_same = _holds(status) == (None if self.shown is None else _holds(self.shown))
+        if self.shown is None or is_same or self._disagreed >= STEADY_AFTER:
+            self.shown, self._disagreed = status, 0
+
+
+def _holds(status: PlanStatus) -> bool:
+    return status is not PlanStatus.OVERLOAD

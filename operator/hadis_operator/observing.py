@@ -1,0 +1,169 @@
+"""Step 1 of the control cycle in a cluster: everyone is asked for `/status`, once, into a snapshot.
+
+Kubernetes says which pods there are, the processes in them say what they do. A slot counts while
+its worker answers, also while it loads or swaps: it is dropped after five seconds of silence, or at
+once when its pod goes, and nothing waits for a node to be declared lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aiohttp
+from pydantic import ValidationError
+
+from hadis.planning.snapshots import ObservedWorker
+from hadis.terms.ids import WorkerName
+from hadis.wire.bodies import OpenBody
+from hadis.wire.reports import RouterStatus, WorkerStatus
+from hadis_operator import slots
+from hadis_operator.rendering import pods as ports
+from hadis_operator.slots import Pod
+
+SILENCE_S = 5.0
+TIMEOUT_S = 1.0
+AT_ONCE = 64
+"""Questions that one cascade has open at the same time."""
+
+Status = TypeVar("Status", bound=OpenBody)
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The pods of a cascade and what those that answer say, by slot and by name of the router."""
+
+    now_s: float
+    pods: tuple[Pod, ...] = ()
+    workers: Mapping[str, WorkerStatus] = field(default_factory=dict)
+    routers: Mapping[str, RouterStatus] = field(default_factory=dict)
+
+    @property
+    def slot_pods(self) -> dict[str, Pod]:
+        """Each slot's one pod that stays."""
+        return slots.by_slot(self.pods)
+
+    @property
+    def router_pods(self) -> dict[str, Pod]:
+        """The routers that stay, by name."""
+        return {pod.name: pod for pod in slots.routers(self.pods)}
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """What calls for a cycle at once when it changes."""
+        routers = tuple(sorted((one.uid, one.ready) for one in self.routers.values()))
+        workers = tuple(
+            (
+                slot,
+                status.uid,
+                status.ready,
+                status.draining,
+                None if status.assignment is None else status.assignment.version,
+                tuple(name for name, state in status.models.items() if state.resident),
+                tuple(name for name, state in status.models.items() if state.error),
+            )
+            for slot, status in sorted(self.workers.items())
+        )
+        return routers, workers
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A worker's last answer and when it came."""
+
+    at_s: float
+    status: WorkerStatus
+
+
+def believed(
+    heard: Mapping[str, Heard], pods: Mapping[str, Pod], now_s: float
+) -> dict[str, WorkerStatus]:
+    """Return what is still true of last answers: the pod is the same and not silent for long."""
+    return {
+        slot: last.status
+        for slot, last in heard.items()
+        if (pod := pods.get(slot)) is not None
+        and last.status.uid == pod.uid
+        and now_s - last.at_s <= SILENCE_S
+    }
+
+
+def observed_workers(
+    view: View, wanted: Sequence[str], *, is_boot: bool
+) -> tuple[ObservedWorker, ...]:
+    """Return the slots that count for the plan.
+
+    `wanted` are the slots that shall be; one that is not wanted any more counts as draining, so
+    that nothing is planned for it. While the cascade boots (`is_boot`) slots that have not answered
+    yet count as well, unless their pods are known not to start, so that all find their parts when
+    they come and the first of them is not planned for as if it were the only one.
+    """
+    pods = view.slot_pods
+    found = []
+    for slot, status in sorted(view.workers.items()):
+        if slot not in wanted:
+            status = status.model_copy(update={"draining": True})
+        # By its slot, whatever name it was started with: plan and Deployments know no other.
+        status = status.model_copy(update={"name": slot})
+        address = pods[slot].at(ports.REQUESTS_PORT)
+        found.append(ObservedWorker.from_status(status, address=address))
+    if is_boot:
+        found += [
+            ObservedWorker(WorkerName(slot))
+            for slot in wanted
+            if slot not in view.workers and not (slot in pods and _is_stuck(pods[slot]))
+        ]
+    return tuple(found)
+
+
+def _is_stuck(pod: Pod) -> bool:
+    return pod.plight not in (None, slots.Plight.LOADING)
+
+
+class Observer:
+    """Asks for statuses and remembers workers' last answers for as long as they are believed."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, clock: Callable[[], float]) -> None:
+        self._session = session
+        self._clock = clock
+        self._heard: dict[str, Heard] = {}
+        self._open = asyncio.Semaphore(AT_ONCE)
+
+    async def look(self, pods: Iterable[Pod], *, ask_workers: bool = True) -> View:
+        """Return the cascade as it is; `ask_workers` False asks the routers only."""
+        everyone = tuple(pods)
+        slot_pods = slots.by_slot(everyone) if ask_workers else {}
+        router_pods = {pod.name: pod for pod in slots.routers(everyone)}
+        told = await asyncio.gather(
+            asyncio.gather(*(self._ask(pod, WorkerStatus) for pod in slot_pods.values())),
+            asyncio.gather(*(self._ask(pod, RouterStatus) for pod in router_pods.values())),
+        )
+        now_s = self._clock()
+        for slot, status in zip(slot_pods, told[0], strict=True):
+            if status is not None:
+                self._heard[slot] = Heard(now_s, status)
+        self._heard = {slot: last for slot, last in self._heard.items() if slot in slot_pods}
+        routers = {
+            name: status
+            for name, status in zip(router_pods, told[1], strict=True)
+            if status is not None and status.uid == router_pods[name].uid
+        }
+        return View(now_s, everyone, believed(self._heard, slot_pods, now_s), routers)
+
+    async def _ask(self, pod: Pod, kind: type[Status]) -> Status | None:
+        if not pod.address:
+            return None
+        url = f"http://{pod.at(ports.CONTROL_PORT)}/status"
+        try:
+            async with (
+                self._open,
+                self._session.get(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as reply,
+            ):
+                if reply.status != 200:
+                    return None
+                return kind.model_validate_json(await reply.read())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
+            LOG.debug("%s does not answer: %r", pod.name, error)
+            return None  # silence; how long it lasts decides

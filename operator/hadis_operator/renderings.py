@@ -1,0 +1,54 @@
+"""Rendering that is done again only when what it is rendered from has changed.
+
+A loop has a turn every two seconds, and most of them change nothing.
+"""
+
+from collections.abc import Mapping
+
+from hadis.terms.assignments import Assignment, RoutingTable
+from hadis.terms.ids import WorkerName
+from hadis_operator import applying
+from hadis_operator.installation import Installation
+from hadis_operator.objects import Manifest
+from hadis_operator.reading import Given
+from hadis_operator.rendering import fleet
+from hadis_operator.rendering.plans import Record
+
+
+class Renderer:
+    """The newest rendering of one cascade."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._slots: tuple[Given, dict[str, Manifest]] | None = None
+        self._fleet: tuple[Given, Record, list[Manifest]] | None = None
+
+    def slots(self, given: Given) -> dict[str, Manifest]:
+        """Return every slot's Deployment, by slot; callers must not change them."""
+        if self._slots is None or self._slots[0] is not given:
+            self._slots = (given, applying.render_slots(given, self._installation))
+        return self._slots[1]
+
+    def fleet(
+        self,
+        given: Given,
+        routing: RoutingTable | None,
+        assignments: Mapping[WorkerName, Assignment],
+    ) -> list[Manifest]:
+        """Return everything but the slots, in the order of writing.
+
+        The plan records the last word to each slot that shall be, also of one that is away now.
+        """
+        wanted = self.slots(given)
+        kept = {name: assignments[name] for name in sorted(assignments) if name in wanted}
+        record = Record(
+            given.cascade,
+            given.models_hash,
+            given.told_profile,
+            routing=routing,
+            assignments=kept,
+        )
+        if self._fleet is None or self._fleet[0] is not given or self._fleet[1] != record:
+            rendered = fleet.render(given.owner, given.spec, self._installation, record)
+            self._fleet = (given, record, rendered)
+        return self._fleet[2]

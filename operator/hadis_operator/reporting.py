@@ -1,0 +1,180 @@
+"""Step 6 of the control cycle in a cluster: conditions and status, an event, metrics.
+
+The status is written only when it says something new, and an event only about what became so in
+this turn.
+"""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from hadis.planning.cycles import CycleOutput
+from hadis.planning.problems import PlanStatus
+from hadis_operator import (
+    attaining,
+    conditions,
+    events,
+    kube,
+    naming,
+    reading,
+    slots,
+    statuses,
+    supplying,
+)
+from hadis_operator.applying import Applier, Obstacles, Slots
+from hadis_operator.attaining import Attainment, Record
+from hadis_operator.conditions import Facts, SlotFacts, Source
+from hadis_operator.events import Story, Told
+from hadis_operator.installation import Installation
+from hadis_operator.metrics import Metrics
+from hadis_operator.objects import Manifest
+from hadis_operator.observing import View
+from hadis_operator.reading import Given
+from hadis_operator.rendering import prefetching, weights
+from hadis_operator.statuses import WorkerCounts
+from hadis_operator.storing import CascadeKey, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn has found and done, ready to be told."""
+
+    given: Given
+    live: Manifest
+    view: View
+    survey: Slots
+    obstacles: Obstacles
+    source: Source
+    attainment: Attainment
+    output: CycleOutput | None = None
+    plan_status: PlanStatus | None = None
+    plan_trouble: str = ""
+    sentences: tuple[str, ...] = ()
+
+
+class Reporter:
+    """Tells about one cascade, and remembers what was told."""
+
+    def __init__(
+        self,
+        key: CascadeKey,
+        store: Store,
+        installation: Installation,
+        metrics: Metrics,
+        applier: Applier,
+        *,
+        me: str,
+    ) -> None:
+        self._key = key
+        self._store = store
+        self._installation = installation
+        self._metrics = metrics
+        self._applier = applier
+        self._me = me
+        self._told = Told({})
+
+    async def report(self, turn: Turn, now_s: float) -> None:
+        """Write what is new. Raises ClusterTrouble, and NotLeading when there is something to."""
+        live = turn.live.get("status") or {}
+        derived = conditions.derive(self._facts(turn))
+        counts = WorkerCounts(
+            total=len(turn.survey.live),
+            ready=len(
+                [s for s in conditions.ready_workers(turn.view) if s in turn.survey.rendered]
+            ),
+            updated=turn.survey.updated,
+        )
+        status = statuses.compose(turn.given, live, derived, counts, turn.output, now=_now())
+        self._metrics.counted(self._key, counts, turn.source)
+        if statuses.is_news(live, status):
+            await self._applier.write_status(statuses.manifest(turn.given, status))
+        stories = [Story("Planned", sentence) for sentence in turn.sentences]
+        stories += self._first_words(turn.given, live)
+        stories += events.transitions(live.get("conditions") or (), status["conditions"])
+        await self._tell(turn, stories, now_s)
+
+    async def _tell(self, turn: Turn, stories: list[Story], now_s: float) -> None:
+        fresh, self._told = events.fresh(self._told, stories, now_s)
+        story = events.joined(fresh)
+        if story is None:
+            return
+        version = str(turn.live["metadata"].get("resourceVersion", ""))
+        await self._applier.tell(
+            events.manifest(turn.given.owner, story, instance=self._me, resource_version=version)
+        )
+        self._metrics.told(is_warning=story.is_warning)
+
+    def _first_words(self, given: Given, live: Manifest) -> list[Story]:
+        """Return what is told once, when a cascade is met for the first time."""
+        if live.get("observedGeneration") or given.spec["router"].get("apiKeys"):
+            return []
+        return [
+            Story(
+                "InsecureRouter",
+                "every client that reaches the router is served; name a Secret with keys in "
+                "spec.router.apiKeys to change that",
+                is_warning=True,
+            )
+        ]
+
+    def _facts(self, turn: Turn) -> Facts:
+        survey, view = turn.survey, turn.view
+        workers = {slot: one for slot, one in view.workers.items() if slot in survey.rendered}
+        return Facts(
+            given=turn.given,
+            view=view,
+            slots=SlotFacts(
+                wanted=tuple(survey.rendered),
+                updated=survey.updated,
+                older=survey.older,
+                rolling=survey.rollout.is_under_way,
+                version=self._installation.version,
+            ),
+            supply=supplying.judge(
+                workers,
+                slots.fetchers(view.pods),
+                job_is_complete=is_fetched(self._store, self._installation, turn.given),
+            ),
+            source=turn.source,
+            attainment=turn.attainment,
+            plan_status=turn.plan_status,
+            hardware_trouble=reading.hardware_trouble(
+                turn.given.profile, [one.hardware for one in workers.values()]
+            ),
+            taken=turn.obstacles.taken,
+            faults=turn.obstacles.faults,
+            plan_trouble=turn.plan_trouble,
+        )
+
+
+def is_fetched(store: Store, installation: Installation, given: Given) -> bool | None:
+    """Return whether the models that the author wants are fetched; None when no Job fetches."""
+    if weights.supply(given.spec, installation) is not weights.Supply.JOB:
+        return None
+    owner = given.owner
+    name = naming.fetch(owner, weights.models_hash(given.spec))
+    return prefetching.is_complete(store.get(kube.JOBS, owner.namespace, name))
+
+
+def attained_before(live: Manifest) -> Record:
+    """Return the judgement of the deadlines that a cascade's status tells."""
+    reason = _condition(live, "SLOAttainable").get("reason")
+    known = {one.value: one for one in (Attainment.MET, Attainment.MISSED)}
+    return attaining.Record(known[reason]) if reason in known else attaining.Record()
+
+
+def planned_before(live: Manifest) -> PlanStatus | None:
+    """Return the status of the plan in force that a cascade's status tells."""
+    reason = _condition(live, "PlanFeasible").get("reason")
+    return {"Optimal": PlanStatus.OPTIMAL, "Overload": PlanStatus.OVERLOAD}.get(str(reason))
+
+
+def _condition(live: Manifest, kind: str) -> dict[str, Any]:
+    for one in (live.get("status") or {}).get("conditions") or ():
+        if one.get("type") == kind:
+            return dict(one)
+    return {}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,158 @@
+"""The status of a HadisCascade, and whether it says anything new.
+
+The plan in it belongs to its version: figures that move with every measurement (utilisation, slack,
+the time of the solver) are told as they were when the version was made, and live in the metrics.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hadis.planning.cycles import CycleOutput
+from hadis.terms.assignments import Lane
+from hadis_operator import conditions, naming, objects
+from hadis_operator.conditions import Condition
+from hadis_operator.objects import Component, Manifest
+from hadis_operator.reading import Given
+
+MAX_REASON_CHARS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCounts:
+    """The pool as it is."""
+
+    total: int
+    ready: int
+    updated: int
+
+
+def compose(
+    given: Given,
+    live: Mapping[str, Any],
+    derived: Sequence[Condition],
+    counts: WorkerCounts,
+    output: CycleOutput | None,
+    *,
+    now: str,
+) -> Manifest:
+    """Return the whole status; `live` is the one that the cascade has.
+
+    Without a plan of this operator the one that the status tells is kept: it is still in force.
+    """
+    owner = given.owner
+    status: Manifest = {
+        "observedGeneration": given.generation,
+        "endpoint": _endpoint(given),
+        "models": [model.name for model in given.cascade.models],
+        "workers": {
+            "total": counts.total,
+            "ready": counts.ready,
+            "updated": counts.updated,
+            "selector": objects.selector_text(owner, Component.WORKER),
+        },
+        "conditions": conditions.merge(
+            live.get("conditions") or (), derived, given.generation, now
+        ),
+    }
+    plan = plan_of(live.get("plan"), output)
+    if plan:
+        status["plan"] = plan
+    return status
+
+
+def plan_of(live: Mapping[str, Any] | None, output: CycleOutput | None) -> Manifest:
+    """Return the status' plan, the live one as long as its version stands."""
+    known = dict(live or {})
+    if output is None or known.get("version") == output.routing.version:
+        return known
+    summary = output.summary
+    main = max(output.routing.lanes, key=lambda lane: lane.share)
+    quality = summary.get("quality")
+    plan: Manifest = {
+        "version": output.routing.version,
+        "light": main.light,
+        "heavy": main.heavy,
+        **_thresholds(main),
+        "batch": dict(output.plan.batch),
+        "lanes": [_lane(lane) for lane in output.routing.lanes],
+        "reasons": _reasons(summary),
+    }
+    if isinstance(quality, Mapping):
+        told = {name: value for name, value in quality.items() if value is not None}
+        if told:
+            plan["quality"] = told
+    return plan
+
+
+def is_news(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Return whether a status differs from the one that the cascade has."""
+    return _plain(live) != _plain(status)
+
+
+def manifest(given: Given, status: Manifest) -> Manifest:
+    """Return what is applied to the subresource `status`."""
+    return {
+        "apiVersion": objects.API_VERSION,
+        "kind": objects.KIND,
+        "metadata": {"name": given.owner.name, "namespace": given.owner.namespace},
+        "status": status,
+    }
+
+
+def _endpoint(given: Given) -> str:
+    owner = given.owner
+    port = (given.spec["router"].get("service") or {}).get("port", 80)
+    suffix = "" if port == 80 else f":{port}"
+    return f"http://{naming.router_service(owner)}.{owner.namespace}.svc{suffix}/v1"
+
+
+def _lane(lane: Lane) -> Manifest:
+    return {
+        "share": lane.share,
+        "light": lane.light,
+        "heavy": lane.heavy,
+        **_thresholds(lane),
+    }
+
+
+def _thresholds(lane: Lane) -> Manifest:
+    """Return the thresholds of stages that are on; an infinite one is a stage that is off."""
+    found = {
+        "hardnessThreshold": lane.hardness_threshold,
+        "qualityThreshold": lane.quality_threshold,
+    }
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _reasons(summary: Mapping[str, object]) -> dict[str, str]:
+    """Return the reasons by subject, as text: the API keeps no numbers here."""
+    given = summary.get("reasons")
+    found = dict(given) if isinstance(given, Mapping) else {}
+    found["because"] = summary.get("because")
+    found["status"] = summary.get("status")
+    workers = summary.get("workers")
+    if isinstance(workers, Mapping):
+        found["workers"] = ", ".join(f"{count} x {name}" for name, count in sorted(workers.items()))
+    return {
+        str(name): _text(value)[:MAX_REASON_CHARS]
+        for name, value in sorted(found.items())
+        if value not in (None, [], {}, "")
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "; ".join(value)
+    return json.dumps(value, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON would give it back, so that tuples and lists compare equal."""
+    return json.loads(json.dumps(value, sort_keys=True))

@@ -1,0 +1,73 @@
+"""The Dockerfiles, as far as reading them tells; the cluster tests build and run them."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from support import charts
+
+IMAGES = ("router", "worker", "operator")
+BASE = "python:3.11-slim-bookworm"
+
+
+def _lines(image: str) -> list[str]:
+    text = (charts.ROOT / f"Dockerfile.{image}").read_text(encoding="utf-8")
+    joined = text.replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_have_two_stages_a_user_and_exact_versions(image: str) -> None:
+    lines = _lines(image)
+    assert [line for line in lines if line.startswith("FROM ")] == [
+        f"FROM {BASE} AS build",
+        f"FROM {BASE}",
+    ]
+    assert "USER 10001:10001" in lines
+    installs = [line for line in lines if re.search(r"\bpip\b.* install ", line)]
+    assert installs
+    assert all("constraints.txt" in line for line in installs)
+    assert any("PYTHONSAFEPATH=1" in line for line in lines)
+    assert not any("PYTHONPATH" in line for line in lines)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_run_their_own_package_and_carry_no_other(image: str) -> None:
+    package = {"worker": "hadis_server"}.get(image, f"hadis_{image}")
+    (entry,) = [line for line in _lines(image) if line.startswith("ENTRYPOINT ")]
+    (removed,) = [line.partition("rm -rf ")[2] for line in _lines(image) if "rm -rf " in line]
+    shells = {"hadis_router", "hadis_server", "hadis_operator", "hadis_profiler", "hadis_cli"}
+    assert entry == f'ENTRYPOINT ["python", "-m", "{package}"]'
+    assert shells - set(removed.split()) == {package}
+
+
+def _required(extra: str) -> str:
+    script = str(charts.ROOT / "scripts" / "requirements.py")
+    return subprocess.run(
+        [sys.executable, script, extra], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_only_the_worker_needs_torch() -> None:
+    assert not re.search("^torch", _required("router") + _required("operator"), re.MULTILINE)
+    assert re.search("^torch", _required("worker"), re.MULTILINE)
+
+
+def test_everything_that_images_copy_gets_past_the_ignore_file() -> None:
+    ignore = (charts.ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in ignore
+    for image in IMAGES:
+        for line in _lines(image):
+            if not line.startswith("COPY ") or "--from" in line:
+                continue
+            for source in line.split()[1:-1]:
+                assert (charts.ROOT / source).exists(), source
+                assert {f"!{source}", f"!{source}requirements.py"} & set(ignore), source
+
+
+def test_the_worker_finds_the_scenes_cascade() -> None:
+    text = (charts.ROOT / "Dockerfile.worker").read_text(encoding="utf-8")
+    assert "HADIS_CASCADE_DIR=/opt/cascade" in text
+    assert "/opt/cascade/hadis_scenes" in text

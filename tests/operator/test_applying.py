@@ -1,0 +1,356 @@
+"""Writes: in their order, only what differs, never over what is somebody else's."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hadis.terms.assignments import Assignment, Role
+from hadis.terms.ids import ModelName, WorkerName
+from hadis_operator import applying, kube, naming, objects
+from hadis_operator.applying import Applier, NotLeading, Obstacles, Slots
+from hadis_operator.kube import ClusterUnreachable, Kube
+from hadis_operator.objects import Manifest
+from hadis_operator.reading import Given
+from hadis_operator.renderings import Renderer
+from hadis_operator.storing import Store
+from support import clusters, rendered
+from support.api_server import ApiServer
+
+OWNER = rendered.an_owner()
+INSTALLATION = rendered.an_installation()
+
+
+class Writing:
+    """An applier with its store, as one cascade's loop has them."""
+
+    def __init__(self, api: Kube) -> None:
+        self.store = Store()
+        self.leads = True
+        self.now_s = 0.0
+        self.applier = Applier(
+            api, self.store, may_act=lambda: self.leads, clock=lambda: self.now_s
+        )
+        self.renderer = Renderer(INSTALLATION)
+
+    async def shape(self, given: Given) -> Obstacles:
+        return await self.applier.shape(OWNER, self.renderer.fleet(given, None, {}))
+
+    def survey(self, given: Given) -> Slots:
+        live = applying.live_slots(self.store, OWNER)
+        return applying.survey(given, INSTALLATION, self.renderer.slots(given), live)
+
+    async def shape_slots(self, given: Given) -> Obstacles:
+        return await self.applier.shape_slots(given, self.survey(given))
+
+
+@pytest.fixture
+def writing(api: Kube) -> Writing:
+    return Writing(api)
+
+
+GIVEN = clusters.a_given()
+
+
+async def test_the_plan_is_written_first_and_the_routers_last(
+    server: ApiServer, writing: Writing
+) -> None:
+    assert await writing.shape(GIVEN) == Obstacles()
+    names = [name for _, name in server.written()]
+    assert names[0] == f"configmaps/{naming.plan(OWNER)}"
+    assert names[-1] == f"deployments/{naming.router(OWNER)}"
+    assert len(names) == len(set(names))
+    assert {write.manager for write in server.writes} == {"hadis-operator"}
+    assert {write.verb for write in server.writes} == {"apply"}
+
+
+async def test_a_second_turn_writes_nothing_and_asks_nothing(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape(GIVEN)
+    await writing.shape_slots(GIVEN)
+    before = server.requests
+    await writing.shape(GIVEN)
+    await writing.shape_slots(GIVEN)
+    assert server.requests == before
+
+
+async def test_another_operator_finds_everything_as_it_should_be(
+    server: ApiServer, writing: Writing, api: Kube
+) -> None:
+    await writing.shape(GIVEN)
+    server.writes.clear()
+    # Its store is still empty: it looks before it writes.
+    await Writing(api).shape(GIVEN)
+    assert server.writes == []
+
+
+async def test_only_what_changed_is_written(server: ApiServer, writing: Writing) -> None:
+    await writing.shape(GIVEN)
+    server.writes.clear()
+    changed = clusters.a_given(("router.replicas", 3), generation=4)
+    await writing.shape(changed)
+    # The cascade's generation is in the plan that pods mount.
+    assert server.written() == [
+        ("apply", f"configmaps/{naming.plan(OWNER)}"),
+        ("apply", f"deployments/{naming.router(OWNER)}"),
+    ]
+    assert server.get("deployments", naming.router(OWNER))["spec"]["replicas"] == 3
+
+
+def a_foreign_service(**metadata: Any) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "photos", "namespace": "images", "uid": "theirs", **metadata},
+        "spec": {"ports": [{"port": 1}]},
+    }
+
+
+OF_ANOTHER = objects.owner_reference(rendered.an_owner(uid="ffffffff-1111-2222-3333-444455556666"))
+
+
+@pytest.mark.parametrize("metadata", [{}, {"ownerReferences": [OF_ANOTHER]}])
+async def test_a_foreign_object_in_the_way_is_left_alone_and_told(
+    server: ApiServer, writing: Writing, metadata: dict[str, Any]
+) -> None:
+    foreign = a_foreign_service(**copy.deepcopy(metadata))
+    server.put(foreign)
+    before = copy.deepcopy(server.get("services", "photos"))
+    assert await writing.shape(GIVEN) == Obstacles(taken=("Service photos",))
+    assert server.get("services", "photos") == before
+    # Everything else is there.
+    assert server.get("deployments", naming.router(OWNER))
+    # It is not asked for at every turn, and noticed when it has gone.
+    requests = server.requests
+    assert (await writing.shape(GIVEN)).taken == ("Service photos",)
+    assert server.requests == requests
+    server.remove("services", "photos")
+    writing.now_s += applying.LOOK_AGAIN_S
+    assert (await writing.shape(GIVEN)).taken == ()
+    assert server.get("services", "photos")["spec"]["ports"][0]["port"] == 80
+
+
+async def test_one_refusal_keeps_nothing_else_from_being_written(
+    server: ApiServer, writing: Writing
+) -> None:
+    server.refusals["networkpolicies"] = (403, "may not create networkpolicies")
+    found = await writing.shape(GIVEN)
+    assert len(found.faults) == 2
+    assert "may not create networkpolicies" in found.faults[0]
+    assert server.get("deployments", naming.router(OWNER))
+    # Not again at each turn.
+    requests = server.requests
+    assert (await writing.shape(GIVEN)).faults == found.faults
+    assert server.requests == requests
+    del server.refusals["networkpolicies"]
+    writing.now_s += applying.LOOK_AGAIN_S
+    assert (await writing.shape(GIVEN)).faults == ()
+
+
+async def test_an_api_that_is_away_ends_the_turn(server: ApiServer, writing: Writing) -> None:
+    server.down = True
+    with pytest.raises(ClusterUnreachable):
+        await writing.shape(GIVEN)
+
+
+async def test_nothing_is_written_by_an_operator_that_lost_its_lead(
+    server: ApiServer, writing: Writing
+) -> None:
+    writing.leads = False
+    for act in (
+        lambda: writing.shape(GIVEN),
+        lambda: writing.shape_slots(GIVEN),
+        lambda: writing.applier.write_status({"metadata": {}}),
+        lambda: writing.applier.tell({"metadata": {}}),
+    ):
+        with pytest.raises(NotLeading):
+            await act()
+    assert server.writes == []
+
+
+async def test_what_is_no_longer_wanted_is_deleted(
+    server: ApiServer, writing: Writing, api: Kube
+) -> None:
+    await writing.shape(GIVEN)
+    assert len(server.of("networkpolicies")) == 2
+    writing.renderer = Renderer(
+        rendered.an_installation("", ("  enabled: true", "  enabled: false"))
+    )
+    server.writes.clear()
+    await writing.shape(GIVEN)
+    assert server.of("networkpolicies") == []
+    assert {verb for verb, _ in server.written()} == {"delete"}
+
+
+# Slots.
+
+
+async def test_each_slot_is_a_deployment(server: ApiServer, writing: Writing) -> None:
+    await writing.shape_slots(GIVEN)
+    slots = [live["metadata"]["labels"]["hadis.dev/slot"] for live in server.of("deployments")]
+    assert sorted(slots) == ["w0", "w1"]
+
+
+async def test_fewer_workers_take_the_last_slots_away(server: ApiServer, writing: Writing) -> None:
+    await writing.shape_slots(clusters.a_given(("workers.count", 4)))
+    server.writes.clear()
+    await writing.shape_slots(GIVEN)
+    assert server.written() == [
+        ("delete", f"deployments/{naming.worker(OWNER, slot)}") for slot in ("w2", "w3")
+    ]
+
+
+async def test_a_slot_that_exists_unknown_to_us_is_not_rendered_anew(
+    server: ApiServer, writing: Writing, api: Kube
+) -> None:
+    await writing.shape_slots(GIVEN)
+    server.writes.clear()
+    # A new leader whose watch has not told it anything yet, with another default image.
+    other = Writing(api)
+    other.renderer = Renderer(
+        rendered.an_installation("", ("hadis-worker:0.1.0", "hadis-worker:0.2.0"))
+    )
+    await other.shape_slots(GIVEN)
+    assert server.writes == []
+
+
+async def test_a_changed_template_rolls_one_slot_at_a_time(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape_slots(GIVEN)
+    for live in server.of("deployments"):
+        status = {"observedGeneration": 9, "updatedReplicas": 1, "availableReplicas": 1}
+        writing.store.put(
+            kube.DEPLOYMENTS,
+            {
+                **live,
+                "status": status,
+                "metadata": {**live["metadata"], "resourceVersion": "900"},
+            },
+        )
+    server.writes.clear()
+    changed = clusters.a_given(("workers.template", {"image": "own.example/worker:2"}))
+    assert writing.survey(changed).rollout.roll == ("w0",)
+    server.version = 1000
+    await writing.shape_slots(changed)
+    assert server.written() == [("apply", f"deployments/{naming.worker(OWNER, 'w0')}")]
+    assert writing.survey(changed).rollout.wait == ("w1",)
+    assert writing.survey(changed).rollout.roll == ()
+
+
+async def test_a_slot_that_somebody_scaled_gets_its_pod_back_and_nothing_else(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape_slots(GIVEN)
+    name = naming.worker(OWNER, "w1")
+    live = copy.deepcopy(server.get("deployments", name))
+    live["spec"]["replicas"] = 0
+    server.put(live)
+    writing.store.put(kube.DEPLOYMENTS, server.get("deployments", name))
+    server.writes.clear()
+    await writing.shape_slots(GIVEN)
+    assert server.written() == [("merge", f"deployments/{name}")]
+    assert server.get("deployments", name)["spec"]["replicas"] == 1
+
+
+# Assignments on the slots.
+
+
+def an_assignment(version: int, model: str = "tiny") -> Assignment:
+    return Assignment(version, ModelName(model), Role.LIGHT, 1, None)
+
+
+ASSIGNED = {WorkerName("w0"): an_assignment(4), WorkerName("w1"): an_assignment(3)}
+
+
+@pytest.fixture
+async def slots_there(server: ApiServer, writing: Writing) -> Callable[[], list[Manifest]]:
+    await writing.shape_slots(GIVEN)
+    server.writes.clear()
+    return lambda: server.of("deployments")
+
+
+async def test_each_assignment_is_recorded_once_by_its_own_manager(
+    server: ApiServer, writing: Writing, slots_there: Callable[[], list[Manifest]]
+) -> None:
+    await writing.applier.annotate(OWNER, ASSIGNED)
+    assert [write.manager for write in server.writes] == ["hadis-assignment"] * 2
+    told = [objects.annotation(live, "hadis.dev/assignment") for live in slots_there()]
+    assert told[0] == (
+        '{"batch_size":1,"model":"tiny","quality_threshold":null,"role":"light","version":4}'
+    )
+    await writing.applier.annotate(OWNER, ASSIGNED)
+    assert len(server.writes) == 2
+
+
+async def test_only_the_slot_whose_part_changed_is_patched(
+    server: ApiServer, writing: Writing, slots_there: Callable[[], list[Manifest]]
+) -> None:
+    await writing.applier.annotate(OWNER, ASSIGNED)
+    server.writes.clear()
+    changed = {**ASSIGNED, WorkerName("w1"): an_assignment(5, "big")}
+    await writing.applier.annotate(OWNER, changed)
+    assert server.written() == [("apply", f"deployments/{naming.worker(OWNER, 'w1')}")]
+
+
+async def test_a_slot_that_was_made_anew_meanwhile_is_not_touched(
+    server: ApiServer, writing: Writing, slots_there: Callable[[], list[Manifest]]
+) -> None:
+    live = copy.deepcopy(server.get("deployments", naming.worker(OWNER, "w0")))
+    server.put({**live, "metadata": {**live["metadata"], "uid": "another"}})
+    await writing.applier.annotate(OWNER, {WorkerName("w0"): an_assignment(4)})
+    assert server.writes == []
+
+
+def test_a_slot_that_leaves_or_has_no_part_keeps_its_record() -> None:
+    going = {"metadata": {"name": "d", "deletionTimestamp": "now"}}
+    here = {"metadata": {"name": "d"}}
+    live = {"w0": going, "w1": here, "w2": here}
+    assert list(applying.stale_annotations(ASSIGNED, live)) == ["w1"]
+
+
+async def test_an_event_that_is_refused_is_only_missed(server: ApiServer, writing: Writing) -> None:
+    server.refusals["events"] = (403, "no events")
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "e", "namespace": "images"},
+    }
+    await writing.applier.tell(event)
+    del server.refusals["events"]
+    await writing.applier.tell(event)
+    assert server.written() == [("create", "events/e")]
+
+
+async def test_a_status_goes_to_its_subresource_and_into_the_store(
+    server: ApiServer, writing: Writing
+) -> None:
+    server.put(clusters.a_live_cascade())
+    manifest = {
+        "apiVersion": objects.API_VERSION,
+        "kind": objects.KIND,
+        "metadata": {"name": "photos", "namespace": "images"},
+        "status": {"observedGeneration": 3},
+    }
+    await writing.applier.write_status(manifest)
+    assert server.writes[0].part == "status"
+    assert server.get("hadiscascades", "photos")["spec"]["models"]
+    known = writing.store.get(kube.CASCADES, "images", "photos")
+    assert known is not None
+    assert known["status"] == {"observedGeneration": 3}
+
+
+def test_an_unchanged_author_gets_the_rendering_that_is_there() -> None:
+    renderer = Renderer(INSTALLATION)
+    assert renderer.fleet(GIVEN, None, {}) is renderer.fleet(GIVEN, None, {})
+    assert renderer.slots(GIVEN) is renderer.slots(GIVEN)
+    table = clusters.a_table(1).to_terms()
+    assigned = {WorkerName("w0"): an_assignment(1), WorkerName("w7"): an_assignment(1)}
+    plan = renderer.fleet(GIVEN, table, assigned)[0]
+    assert '"w0"' in plan["data"]["assignments.json"]
+    # A slot that shall be no more has no part.
+    assert '"w7"' not in plan["data"]["assignments.json"]
+    assert renderer.fleet(replace(GIVEN, generation=9), table, assigned)[0] is not plan

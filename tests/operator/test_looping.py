@@ -1,0 +1,571 @@
+"""A cascade's loop from nothing to serving, at rest, and through what befalls it."""
+
+import asyncio
+import copy
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hadis_operator import cycling, kube, looping, naming, objects
+from hadis_operator.kube import Kube
+from hadis_operator.looping import CascadeLoop, Tools
+from hadis_operator.metrics import Metrics
+from hadis_operator.objects import Manifest
+from hadis_operator.storing import CascadeKey, Store
+from hadis_operator.supervising import Supervisor
+from hadis_operator.sweeping import Sweeper
+from support import clusters, rendered
+from support.api_server import ApiServer
+from support.pretended_pods import PretendedPod, pretended
+
+OWNER = rendered.an_owner()
+KEY = CascadeKey("images", "photos")
+PLAN = naming.plan(OWNER)
+
+
+class Operator:
+    """One operator's share in a cascade: its store, its lead, its clock, its loop."""
+
+    def __init__(self, server: ApiServer, api: Kube, session: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.api = api
+        self.leads = True
+        self.term = 1
+        self.now_s = 1000.0
+        self.store = Store()
+        self.metrics = Metrics()
+        self.executor = ThreadPoolExecutor(1)
+        self.tools = Tools(
+            api=api,
+            store=self.store,
+            session=session,
+            installation=rendered.an_installation(),
+            metrics=self.metrics,
+            executor=self.executor,
+            may_act=lambda: self.leads,
+            term=lambda: self.term,
+            me="operator-1",
+            clock=lambda: self.now_s,
+        )
+        self.loop = CascadeLoop(KEY, self.tools)
+
+    async def read(self) -> None:
+        """Do what watches do, at once."""
+        sweeper = Sweeper(self.api, self.store)
+        await sweeper.sweep()
+
+    async def turn(self, times: int = 1, *, every_s: float = 2.0) -> None:
+        for _ in range(times):
+            await self.read()
+            await self.loop._turn()
+            self.now_s += every_s
+
+    async def settle(self) -> None:
+        await self.turn(6)
+        self.server.writes.clear()
+
+
+@pytest.fixture
+def begin(server: ApiServer, api: Kube, session: aiohttp.ClientSession) -> Callable[[], Operator]:
+    return lambda: Operator(server, api, session)
+
+
+@pytest.fixture
+async def pods(server: ApiServer) -> AsyncIterator[list[PretendedPod]]:
+    """Two workers and a router that answer; the API knows them once a test puts them there."""
+    async with pretended("w0", "w1", "router") as running:
+        yield running
+
+
+@pytest.fixture
+def cascade(server: ApiServer) -> Manifest:
+    server.put(clusters.a_live_cascade(), clusters.a_live_profile())
+    return server.get("hadiscascades", "photos")
+
+
+def conditions(server: ApiServer) -> dict[str, tuple[str, str]]:
+    status = server.get("hadiscascades", "photos")["status"]
+    return {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
+
+
+def routing(server: ApiServer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(server.get("configmaps", PLAN)["data"]["routing.json"])
+    return found
+
+
+def put_pods(server: ApiServer, pods: list[PretendedPod]) -> None:
+    server.put(*(pod.live() for pod in pods))
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_the_first_plan_is_made_before_any_worker_exists(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    await begin().turn()
+    names = [name for _, name in server.written()]
+    assert names[0] == f"configmaps/{PLAN}"
+    assert names.index(f"deployments/{naming.worker(OWNER, 'w0')}") > 0
+    assignments = json.loads(server.get("configmaps", PLAN)["data"]["assignments.json"])
+    assert sorted(assignments) == ["w0", "w1"]
+    assert routing(server)["workers"] == []
+    for slot, told in assignments.items():
+        live = server.get("deployments", naming.worker(OWNER, slot))
+        recorded = objects.annotation(live, "hadis.dev/assignment")
+        assert recorded is not None
+        assert json.loads(recorded) == told
+    assert conditions(server)["Ready"] == ("False", "NoWorkers")
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_workers_that_come_are_told_their_part_and_routers_their_workers(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    await operator.turn()
+    put_pods(server, pods)
+    await operator.turn(3)
+    assert [pod.version() for pod in pods] == [routing(server)["version"]] * 3 or all(
+        pod.version() >= 1 for pod in pods
+    )
+    table = pods[2].status["routing"]
+    assert {ref["name"] for ref in table["workers"]} == {"w0", "w1"}
+    assert table["workers"][0]["address"] == f"{pods[0].address}:8000"
+    assert table["workers"][0]["uid"] == "uid-w0"
+    assert table["version"] == routing(server)["version"]
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    assert conditions(server)["WorkersReady"] == ("True", "AllReady")
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_at_rest_nothing_is_written(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    told = [len(pod.told) for pod in pods[:2]]
+    await operator.turn(100)
+    assert server.writes == []
+    assert [len(pod.told) for pod in pods[:2]] == told
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_under_a_constant_load_nothing_is_written(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    count = 0
+    for turn in range(150):
+        count += 2
+        pods[2].status["demand"] = {"arrived": count, "planned": count}
+        if turn == 30:  # the load itself is a step, and has been answered by now
+            server.writes.clear()
+        await operator.turn()
+    assert [name for _, name in server.written()] == []
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_step_of_the_load_is_one_write_of_each_kind(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    before = routing(server)["version"]
+    count = 0
+    for _ in range(12):
+        count += 30
+        pods[2].status["demand"] = {"arrived": count, "planned": count}
+        await operator.turn()
+    after = routing(server)["version"]
+    assert after > before
+    plans = after - before
+    names = [name.partition("/")[0] for _, name in server.written()]
+    assert 1 <= names.count("configmaps") <= plans
+    assert names.count("hadiscascades") <= plans + 2  # conditions may follow on their own
+    assert names.count("events") <= plans + 2
+    assert names.count("deployments") <= 2 * plans
+    assert pods[2].version() == after
+    # In a turn that has them all: record, annotation, status, event.
+    order = [n for n in names if n in ("configmaps", "deployments", "hadiscascades", "events")]
+    assert order[0] == "configmaps"
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_nothing_is_told_that_could_not_be_recorded(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    server.refusals["configmaps"] = (403, "exceeded quota")
+    put_pods(server, pods)
+    operator = begin()
+    await operator.turn(2)
+    assert [pod.told for pod in pods] == [[], [], []]
+    assert all("configmaps" not in name for _, name in server.written())
+    annotated = [
+        objects.annotation(live, "hadis.dev/assignment") for live in server.of("deployments")
+    ]
+    assert set(annotated) == {None}
+    del server.refusals["configmaps"]
+    operator.now_s += 10.0
+    await operator.turn(2)
+    assert all(pod.told for pod in pods)
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_standby_writes_and_tells_nothing_but_counts(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    operator.leads = False
+    put_pods(server, pods)
+    for count in range(1, 8):
+        pods[2].status["demand"] = {"arrived": 20 * count}
+        await operator.turn(every_s=3.0)
+    assert server.writes == []
+    assert [pod.told for pod in pods] == [[], [], []]
+    # When it takes over it plans for the load that there is, not for none.
+    operator.leads = True
+    await operator.turn()
+    demand = operator.loop._cycler.output
+    assert demand is not None
+    assert demand.summary["demand"] == pytest.approx(20 / 3, rel=0.2)
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_change_of_leaders_at_rest_changes_nothing(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    put_pods(server, pods)
+    await begin().settle()
+    version = routing(server)["version"]
+    second = begin()
+    await second.turn(20)
+    assert routing(server)["version"] == version
+    assert [name for _, name in server.written()] == []
+    assert [pod.version() for pod in pods][2] == version
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_versions_only_rise_over_changes_of_leaders(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    put_pods(server, pods)
+    await begin().settle()
+    # A worker was told something by somebody whose record is lost.
+    pods[0].status["assignment"] = clusters.an_assignment(70).model_dump(mode="json")
+    second = begin()
+    await second.turn(8)
+    assert routing(server)["version"] > 70
+    assert all(pod.version() > 70 for pod in pods)
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_new_leader_of_a_serving_cascade_counts_before_it_plans(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    put_pods(server, pods)
+    await begin().settle()
+    second = begin()
+    await second.turn(every_s=1.0)
+    assert second.loop._cycler.output is None
+    assert server.writes == []
+    await second.turn(4, every_s=1.0)
+    assert second.loop._cycler.output is not None
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_leader_that_was_cut_off_goes_on_where_it_was(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    plan = operator.loop._cycler.state.plan
+    operator.leads = False
+    await operator.turn(30)  # a minute without the API
+    operator.leads, operator.term = True, 2
+    await operator.turn(5)
+    assert server.writes == []
+    assert operator.loop._cycler.state.plan is not None
+    assert plan is not None
+    assert operator.loop._cycler.state.plan.lanes == plan.lanes
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_silent_worker_leaves_the_table_and_comes_back(
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hadis_operator.observing.TIMEOUT_S", 0.1)
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    pods[1].silent = True
+    began_s = operator.now_s
+    while len(pods[2].status["routing"]["workers"]) == 2:
+        await operator.turn(every_s=1.0)
+        assert operator.now_s - began_s < 15.0
+    assert [ref["name"] for ref in routing(server)["workers"]] == ["w0"]
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    pods[1].silent = False
+    await operator.turn(2)
+    assert len(pods[2].status["routing"]["workers"]) == 2
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_pod_that_goes_leaves_the_table_at_once(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    live = pods[1].live()
+    live["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
+    server.put(live)
+    await operator.turn()
+    assert [ref["name"] for ref in pods[2].status["routing"]["workers"]] == ["w0"]
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_fewer_workers_are_out_of_the_table_before_their_pods_go(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    server.put(clusters.a_live_cascade(("workers.count", 1), generation=4))
+    await operator.turn()
+    assert ("delete", f"deployments/{naming.worker(OWNER, 'w1')}") in server.written()
+    assert [ref["name"] for ref in pods[2].status["routing"]["workers"]] == ["w0"]
+    # The plan without it was on record before.
+    names = [name for _, name in server.written()]
+    assert names[0] == f"configmaps/{PLAN}"
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_paused_cascade_is_left_alone(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    live = copy.deepcopy(server.get("hadiscascades", "photos"))
+    live["metadata"]["annotations"] = {"hadis.dev/paused": "true"}
+    live["spec"]["workers"]["count"] = 1
+    server.put(live)
+    told = [len(pod.told) for pod in pods]
+    await operator.turn(5)
+    assert {name.partition("/")[0] for _, name in server.written()} <= {"hadiscascades"}
+    assert conditions(server)["Ready"] == ("True", "Paused")
+    assert [len(pod.told) for pod in pods] == told
+    del live["metadata"]["annotations"]
+    server.put({**server.get("hadiscascades", "photos"), "metadata": live["metadata"]})
+    await operator.turn(2)
+    assert ("delete", f"deployments/{naming.worker(OWNER, 'w1')}") in server.written()
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_profile_that_goes_leaves_its_cascade_serving(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    server.remove("hadisprofiles", "pair")
+    await operator.turn(3)
+    assert conditions(server)["ProfileValid"] == ("False", "NotFound")
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    # And a worker that comes back under another address is still found.
+    live = pods[1].live()
+    live["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
+    server.put(live)
+    await operator.turn(2)
+    assert [ref["name"] for ref in pods[2].status["routing"]["workers"]] == ["w0"]
+
+
+async def test_a_cascade_without_its_profile_waits_for_it(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    server.put(clusters.a_live_cascade())
+    operator = begin()
+    put_pods(server, pods)
+    for pod in pods:
+        pod.status["ready"] = pod.slot != ""
+    await operator.turn(2)
+    assert conditions(server)["Ready"] == ("False", "ProfileInvalid")
+    # Its pods are there meanwhile, and know their cascade.
+    assert "routing.json" not in server.get("configmaps", PLAN)["data"]
+    assert "cascade.json" in server.get("configmaps", PLAN)["data"]
+    server.put(clusters.a_live_profile())
+    pods[2].status["ready"] = True
+    await operator.turn(3)
+    assert conditions(server)["Ready"] == ("True", "Serving")
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_service_in_the_way_is_a_condition_and_an_event(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    foreign: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "photos", "namespace": "images"},
+        "spec": {"ports": [{"port": 1}]},
+    }
+    server.put(foreign)
+    put_pods(server, pods)
+    await begin().turn(3)
+    assert conditions(server)["Ready"] == ("False", "NameTaken")
+    assert server.get("services", "photos")["spec"]["ports"][0]["port"] == 1
+    reasons = {event["reason"] for event in server.of("events")}
+    assert "NameTaken" in reasons
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_an_open_router_is_told_once(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    await begin().turn(5)
+    await begin().turn(5)
+    notes = [event["message"] for event in server.of("events")]
+    assert sum("spec.router.apiKeys" in note for note in notes) == 1
+
+
+async def test_a_cascade_that_is_being_deleted_is_left_to_the_garbage_collector(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    server.put(clusters.a_live_cascade(deletionTimestamp="2030-01-01T00:00:00Z"))
+    operator = begin()
+    await operator.turn(2)
+    assert server.writes == []
+    server.remove("hadiscascades", "photos")
+    await operator.read()
+    assert await operator.loop._turn() is None
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_cascade_made_anew_under_its_old_name_gets_another_loop(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    operator = begin()
+    await operator.turn()
+    server.remove("hadiscascades", "photos")
+    server.put(clusters.a_live_cascade(uid="ffffffff-4444-5555-6666-777788889999"))
+    await operator.read()
+    assert await operator.loop._turn() is None
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_turn_that_fails_is_counted_and_tried_again_later_and_later(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    operator = begin()
+    await operator.read()
+    operator.loop._tools.metrics.began(KEY)
+    server.down = True
+    pauses = [await operator.loop._attempt() for _ in range(20)]
+    assert pauses[0] == looping.LOOK_EVERY_S
+    assert pauses[-1] == looping.MAX_BACKOFF_S
+    labels = {"cascade": "photos", "cascade_namespace": "images", "result": "failed"}
+    value = operator.metrics.registry.get_sample_value("hadis_operator_cycles_total", labels)
+    assert value == 20
+    server.down = False
+    assert await operator.loop._attempt() == looping.LOOK_AGAIN_S
+
+
+async def test_one_cascades_fault_is_no_others(
+    server: ApiServer, begin: Callable[[], Operator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looping, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(looping, "LOOK_AGAIN_S", 0.05)
+    broken = clusters.a_live_cascade(name="broken", uid="bbbbbbbb-4444-5555-6666-777788889999")
+    broken["spec"]["slo"]["latency"] = "soon"  # what no admitted cascade says
+    server.put(broken, clusters.a_live_cascade(), clusters.a_live_profile())
+    operator = begin()
+    await operator.read()
+    supervisor = Supervisor(operator.tools)
+    task = asyncio.create_task(supervisor.run())
+    try:
+        async with asyncio.timeout(30):
+            while "status" not in server.get("hadiscascades", "photos"):
+                await asyncio.sleep(0.02)
+        assert "status" not in server.get("hadiscascades", "broken")
+        assert supervisor.stuck(180.0) is None
+        operator.now_s += 200.0
+        await asyncio.sleep(0.3)
+        assert supervisor.stuck(180.0) is None  # both still attempt
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_loop_that_stopped_attempting_is_told(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    server.put(clusters.a_live_cascade(), clusters.a_live_profile())
+    operator = begin()
+    await operator.read()
+    supervisor = Supervisor(operator.tools)
+    supervisor._round()
+    operator.now_s += 200.0
+    assert supervisor.stuck(180.0) == "no cascade is looked after any more"
+    supervisor.attempted_s = operator.now_s
+    assert "images/photos" in str(supervisor.stuck(180.0))
+    await supervisor._end()
+
+
+def test_a_flicker_of_the_plans_status_is_not_told() -> None:
+    from hadis.planning.problems import PlanStatus
+
+    cycler = cycling.Cycler(ThreadPoolExecutor(1))
+    shown = []
+    for status in ("optimal", "overload", "optimal", "overload", "overload", "feasible"):
+        cycler._note_status(PlanStatus(status))
+        shown.append(str(cycler.shown))
+    assert shown == ["optimal", "optimal", "optimal", "optimal", "overload", "overload"]
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_the_planners_series_say_whose_they_are_and_go_with_the_lead(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.turn(3)
+    labels = {"cascade": "photos", "cascade_namespace": "images"}
+
+    def value(name: str, **more: str) -> float | None:
+        return operator.metrics.registry.get_sample_value(name, {**labels, **more})
+
+    assert value("hadis_plan_version") == routing(server)["version"]
+    assert value("hadis_plan_feasible") == 1
+    assert value("hadis_slots", state="ready") == 2
+    assert value("hadis_demand_source", source="Direct") == 1
+    assert value("hadis_operator_cycles_total", result="optimal")
+    assert value("hadis_operator_cycle_timestamp_seconds")
+    operator.leads = False
+    await operator.turn()
+    assert value("hadis_plan_version") is None
+    assert value("hadis_operator_cycles_total", result="optimal")
+
+
+def test_every_kind_that_is_written_is_watched() -> None:
+    assert kube.CONFIG_MAPS in kube.OWN_KINDS
+    kinds = {kube.kind_of(one) for one in rendered_fleet()}
+    assert kinds <= set(kube.OWN_KINDS)
+
+
+def rendered_fleet() -> list[Manifest]:
+    from hadis_operator.renderings import Renderer
+
+    given = clusters.a_given()
+    renderer = Renderer(rendered.an_installation())
+    return [*renderer.fleet(given, None, {}), *renderer.slots(given).values()]

@@ -1,0 +1,155 @@
+"""What the store keeps, whom it tells, and how a sweep mends what watches missed."""
+
+from typing import Any
+
+from hadis_operator import kube, objects, sweeping
+from hadis_operator.kube import Kube
+from hadis_operator.objects import Component, Manifest
+from hadis_operator.storing import CascadeKey, Store
+from hadis_operator.sweeping import Findings, Sweeper
+from support import clusters, rendered
+from support.api_server import ApiServer
+
+OWNER = rendered.an_owner()
+PHOTOS = CascadeKey("images", "photos")
+
+
+def a_service(version: int = 10, **metadata: Any) -> Manifest:
+    built = objects.build(OWNER, "v1", "Service", "photos", Component.ROUTER, spec={})
+    known = {"uid": "u", "resourceVersion": str(version), "managedFields": [{"manager": "m"}]}
+    return {**built, "metadata": {**built["metadata"], **known, **metadata}}
+
+
+class Noting:
+    """A store, and the cascades that it told about."""
+
+    def __init__(self) -> None:
+        self.told: list[CascadeKey] = []
+        self.store = Store(self.told.append)
+
+
+def test_an_older_version_never_hides_a_newer_one() -> None:
+    noting = Noting()
+    assert noting.store.put(kube.SERVICES, a_service(10))
+    assert not noting.store.put(kube.SERVICES, a_service(9))
+    assert not noting.store.put(kube.SERVICES, a_service(10))
+    assert noting.store.put(kube.SERVICES, a_service(11))
+    assert noting.told == [PHOTOS, PHOTOS]
+
+
+def test_another_object_of_the_same_name_takes_its_place_unless_it_is_older() -> None:
+    store = Store()
+    store.put(kube.SERVICES, a_service(10))
+    assert not store.put(kube.SERVICES, a_service(9, uid="earlier"))
+    assert store.put(kube.SERVICES, a_service(12, uid="later"))
+    assert not store.drop(kube.SERVICES, "images", "photos", uid="u")
+    assert store.drop(kube.SERVICES, "images", "photos", uid="later")
+    assert store.get(kube.SERVICES, "images", "photos") is None
+
+
+def test_what_nobody_reads_is_not_kept() -> None:
+    store = Store()
+    item = a_service()
+    del item["kind"], item["apiVersion"]  # as lists have their items
+    store.put(kube.SERVICES, item)
+    kept = store.get(kube.SERVICES, "images", "photos")
+    assert kept is not None
+    assert "managedFields" not in kept["metadata"]
+    assert kube.kind_of(kept) is kube.SERVICES
+
+
+def test_a_profile_concerns_the_cascades_that_name_it() -> None:
+    noting = Noting()
+    noting.store.put(kube.CASCADES, clusters.a_live_cascade())
+    noting.store.put(kube.CASCADES, clusters.a_live_cascade(name="other", namespace="elsewhere"))
+    noting.told.clear()
+    noting.store.put(kube.PROFILES, clusters.a_live_profile())
+    assert noting.told == [PHOTOS]
+
+
+def test_only_the_owners_own_objects_and_pods_are_its() -> None:
+    store = Store()
+    store.put(kube.SERVICES, a_service())
+    foreign = a_service(name="foreign")
+    foreign["metadata"]["ownerReferences"] = []
+    store.put(kube.SERVICES, foreign)
+    assert [live["metadata"]["name"] for live in store.owned(kube.SERVICES, OWNER)] == ["photos"]
+    store.put(kube.PODS, clusters.a_live_pod("w0", slot="w0"))
+    predecessor = clusters.a_live_pod("old", slot="w0")
+    predecessor["metadata"]["labels"][objects.CASCADE_UID_LABEL] = "ffffffff"
+    store.put(kube.PODS, predecessor)
+    assert [live["metadata"]["name"] for live in store.pods(OWNER)] == ["w0"]
+
+
+def test_a_namesake_in_another_namespace_has_its_own() -> None:
+    store = Store()
+    store.put(kube.SERVICES, a_service())
+    store.put(kube.SERVICES, a_service(namespace="elsewhere", uid="v"))
+    assert len(store.owned(kube.SERVICES, OWNER)) == 1
+    assert len(list(store.all(kube.SERVICES))) == 2
+    assert len(list(store.all(kube.SERVICES, "elsewhere"))) == 1
+
+
+def listed(*services: Manifest) -> list[Manifest]:
+    return [{"metadata": live["metadata"]} for live in services]
+
+
+PLACE = ("services", "images", "photos")
+
+
+def test_a_list_tells_what_was_missed_and_what_is_gone() -> None:
+    known = [a_service(10)]
+    assert sweeping.compare(kube.SERVICES, listed(a_service(10)), 50, known) == Findings()
+    newer = sweeping.compare(kube.SERVICES, listed(a_service(12)), 50, known)
+    assert newer == Findings(missed=(PLACE,))
+    assert sweeping.compare(kube.SERVICES, listed(a_service()), 50, []).missed == (PLACE,)
+    assert sweeping.compare(kube.SERVICES, [], 50, known).gone == (PLACE,)
+
+
+def test_what_was_made_after_the_list_is_not_gone() -> None:
+    assert sweeping.compare(kube.SERVICES, [], 50, [a_service(51)]) == Findings()
+    # And an event that was faster than the list is not missed.
+    assert sweeping.compare(kube.SERVICES, listed(a_service(10)), 50, [a_service(51)]) == Findings()
+
+
+async def test_a_sweep_mends_the_store(server: ApiServer, api: Kube) -> None:
+    noting = Noting()
+    sweeper = Sweeper(api, noting.store)
+    server.put(clusters.a_live_cascade(), clusters.a_live_profile(), a_service())
+    await sweeper.fill()
+    assert noting.store.get(kube.SERVICES, "images", "photos") is not None
+    assert not await sweeper.sweep()
+    assert sum(sweeper.mended.values()) == 0
+    server.remove("services", "photos")
+    changed = clusters.a_live_cascade(("workers.count", 5))
+    server.put(changed)
+    noting.told.clear()
+    assert not await sweeper.sweep()
+    assert noting.store.get(kube.SERVICES, "images", "photos") is None
+    known = noting.store.get(kube.CASCADES, "images", "photos")
+    assert known is not None
+    assert known["spec"]["workers"]["count"] == 5
+    assert PHOTOS in noting.told
+    assert sweeper.mended["services"] == 1
+
+
+async def test_a_watch_that_misses_again_and_again_is_deaf(server: ApiServer, api: Kube) -> None:
+    store = Store()
+    sweeper = Sweeper(api, store)
+    await sweeper.fill()
+    for count in (2, 3):
+        server.put(clusters.a_live_cascade(("workers.count", count)))
+        is_deaf = await sweeper.sweep()
+        assert is_deaf is (count == 3)
+    assert not await sweeper.sweep()
+
+
+async def test_a_sweep_keeps_to_its_namespaces(server: ApiServer, api: Kube) -> None:
+    store = Store()
+    server.put(
+        clusters.a_live_cascade(),
+        clusters.a_live_cascade(namespace="elsewhere", uid="0a1b2c3d-1111-5555-6666-777788889999"),
+    )
+    await Sweeper(api, store, namespaces=["elsewhere"]).fill()
+    assert [live["metadata"]["namespace"] for live in store.all(kube.CASCADES)] == ["elsewhere"]
+    assert await sweeping.kinds_are_there(api)

@@ -1,0 +1,198 @@
+"""A small Kubernetes API: enough of objects, versions and refusals for the operator's own requests.
+
+It knows no schema and no controllers. Applying merges, and a write that changes nothing makes no
+new version, as on a real server. What was written is on record; `down`, `silent` and `refusals`
+stand in for outages.
+"""
+
+import asyncio
+import copy
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from kubernetes.aio import client
+
+from hadis_operator import kube
+from hadis_operator.kube import Kube
+from hadis_operator.objects import Manifest
+from hadis_serving import ports
+
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One request that changed something: `apply`, `merge`, `create`, `replace`, `delete`."""
+
+    verb: str
+    plural: str
+    name: str
+    part: str = ""
+    manager: str = ""
+
+
+@dataclass
+class ApiServer:
+    """The objects of a pretended cluster. `silent` makes it accept requests and never answer."""
+
+    objects: dict[Place, Manifest] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    down: bool = False
+    silent: bool = False
+    requests: int = 0
+    version: int = 100
+    url: str = ""
+
+    def put(self, *manifests: Manifest) -> None:
+        """Put objects there without any request."""
+        for manifest in manifests:
+            kind = kube.kind_of(manifest)
+            self._keep(kind.plural, copy.deepcopy(manifest))
+
+    def remove(self, plural: str, name: str, namespace: str = "images") -> None:
+        del self.objects[(plural, namespace, name)]
+        self.version += 1
+
+    def get(self, plural: str, name: str, namespace: str = "images") -> Manifest:
+        return self.objects[(plural, namespace, name)]
+
+    def of(self, plural: str) -> list[Manifest]:
+        return [live for place, live in sorted(self.objects.items()) if place[0] == plural]
+
+    def kube(self) -> Kube:
+        return Kube(client.ApiClient(client.Configuration(host=self.url)))
+
+    def written(self) -> list[tuple[str, str]]:
+        """Return verb and name of each write, in order."""
+        return [(write.verb, f"{write.plural}/{write.name}") for write in self.writes]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        if self.silent:
+            await asyncio.sleep(3600)
+        if self.down:
+            return web.Response(status=503, text="away")
+        parts = request.path.strip("/").split("/")
+        parts = parts[2:] if parts[0] == "api" else parts[3:]
+        if not parts:
+            names = [{"name": kind.plural} for kind in (kube.CASCADES, kube.PROFILES)]
+            return web.json_response({"resources": names})
+        namespace = ""
+        if parts[0] == "namespaces" and len(parts) > 2:
+            namespace, parts = parts[1], parts[2:]
+        plural, name, part = (*parts, "", "")[:3]
+        if request.method != "GET" and plural in self.refusals:
+            status, message = self.refusals[plural]
+            return _refusal(status, message)
+        if request.method == "GET":
+            return self._read(plural, namespace, name, request)
+        return await self._write(request, plural, namespace, name, part)
+
+    def _read(
+        self, plural: str, namespace: str, name: str, request: web.Request
+    ) -> web.StreamResponse:
+        if name:
+            live = self.objects.get((plural, namespace, name))
+            return _refusal(404, f"{name} not found") if live is None else web.json_response(live)
+        wanted = dict(
+            pair.split("=") for pair in request.query.get("labelSelector", "").split(",") if pair
+        )
+        items = [
+            live
+            for (kind, inside, _), live in sorted(self.objects.items())
+            if kind == plural
+            and namespace in ("", inside)
+            and wanted.items() <= live["metadata"].get("labels", {}).items()
+        ]
+        if "PartialObjectMetadata" in request.headers["accept"]:
+            items = [{"metadata": live["metadata"]} for live in items]
+        metadata = {"resourceVersion": str(self.version)}
+        return web.json_response({"metadata": metadata, "items": items})
+
+    async def _write(
+        self, request: web.Request, plural: str, namespace: str, name: str, part: str
+    ) -> web.StreamResponse:
+        body = json.loads(await request.read())
+        manager = request.query.get("fieldManager", "")
+        name = name or body["metadata"]["name"]
+        place = (plural, namespace, name)
+        live = self.objects.get(place)
+        uid = body.get("metadata", {}).get("uid") or body.get("preconditions", {}).get("uid")
+        if live is not None and uid and live["metadata"]["uid"] != uid:
+            return _refusal(409, "the UID is another one")
+        match request.method:
+            case "POST":
+                if live is not None:
+                    return _refusal(409, f"{name} already exists")
+                verb, new = "create", body
+            case "PUT":
+                version = body["metadata"].get("resourceVersion")
+                if live is None or live["metadata"]["resourceVersion"] != version:
+                    return _refusal(409, "it has been modified")
+                verb, new = "replace", body
+            case "DELETE":
+                if live is None:
+                    return _refusal(404, f"{name} not found")
+                self.writes.append(Write("delete", plural, name))
+                self.remove(plural, name, namespace)
+                return web.json_response({"status": "Success"})
+            case _:
+                verb = "apply" if "apply" in request.content_type else "merge"
+                if verb == "apply":
+                    assert request.query["force"] == "true"
+                elif live is None:
+                    return _refusal(404, f"{name} not found")
+                if part == "status":
+                    assert live is not None
+                    new = {**live, "status": body["status"]}
+                else:
+                    new = _merged(live or {}, body)
+        self.writes.append(Write(verb, plural, name, part, manager))
+        if new != live:
+            new.setdefault("metadata", {})["namespace"] = namespace
+            self._keep(plural, new)
+        return web.json_response(self.objects[place])
+
+    def _keep(self, plural: str, manifest: Manifest) -> None:
+        self.version += 1
+        metadata = manifest["metadata"]
+        place = (plural, metadata.get("namespace", ""), metadata["name"])
+        metadata.setdefault("uid", str(uuid.uuid4()))
+        metadata["resourceVersion"] = str(self.version)
+        before = self.objects.get(place, {})
+        changed = before.get("spec") != manifest.get("spec")
+        metadata["generation"] = metadata.get("generation", 0) + (1 if changed and before else 0)
+        self.objects[place] = manifest
+
+
+@asynccontextmanager
+async def an_api_server() -> AsyncIterator[ApiServer]:
+    """A server on a free port of loopback."""
+    server = ApiServer()
+    app = web.Application(client_max_size=2**24)
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    socket = ports.bind("127.0.0.1", 0)
+    await web.SockSite(runner, socket).start()
+    server.url = f"http://127.0.0.1:{ports.port_of(socket)}"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+def _merged(live: Any, wanted: Any) -> Any:
+    if not isinstance(live, dict) or not isinstance(wanted, dict):
+        return copy.deepcopy(wanted)
+    return {**live, **{name: _merged(live.get(name), value) for name, value in wanted.items()}}
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"kind": "Status", "message": message, "reason": "X"}, status=status)
