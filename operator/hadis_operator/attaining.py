@@ -5,7 +5,7 @@ that followed every pause of the load would be written with each of them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hadis.planning.snapshots import ObservedRouter
@@ -13,6 +13,8 @@ from hadis.planning.snapshots import ObservedRouter
 WINDOW_S = 60.0
 MISSED_ABOVE = 0.05
 MET_BELOW = 0.01
+PATIENCE_S = 20.0
+"""By then a step of the load has had its plan."""
 
 
 class Attainment(StrEnum):
@@ -34,10 +36,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Marks of the last minute, and the judgement so far."""
+    """Marks of the last minute, the judgement so far, and when the first one was made."""
 
     judgement: Attainment = Attainment.NO_DATA
     marks: tuple[Mark, ...] = ()
+    judged_at_s: float | None = None
 
 
 def note(record: Record, now_s: float, routers: Iterable[ObservedRouter]) -> Record:
@@ -51,9 +54,26 @@ def note(record: Record, now_s: float, routers: Iterable[ObservedRouter]) -> Rec
     kept = tuple(one for one in record.marks if one.at_s >= now_s - WINDOW_S)
     if kept and (mark.arrived < kept[-1].arrived or mark.failed < kept[-1].failed):
         # A router went, with its counts: differences across that mean nothing.
-        return Record(record.judgement, (mark,))
+        return replace(record, marks=(mark,))
     marks = (*kept, mark)
-    return Record(_judge(record.judgement, marks), marks)
+    judgement = _judge(record.judgement, marks)
+    is_first = record.judgement is Attainment.NO_DATA and judgement is not record.judgement
+    return Record(judgement, marks, now_s if is_first else record.judged_at_s)
+
+
+def shown(record: Record, now_s: float, *, is_written: bool) -> Attainment:
+    """Return the judgement to show.
+
+    That the first images were in time waits a while for a status that is written anyway
+    (`is_written`): the load that brought them usually brings another plan, too.
+    """
+    waits = (
+        record.judgement is Attainment.MET
+        and record.judged_at_s is not None
+        and now_s - record.judged_at_s < PATIENCE_S
+        and not is_written
+    )
+    return Attainment.NO_DATA if waits else record.judgement
 
 
 def _judge(before: Attainment, marks: tuple[Mark, ...]) -> Attainment:

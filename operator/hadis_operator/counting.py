@@ -35,8 +35,6 @@ class Process:
 class _Entry:
     base: Counts
     highest: Counts
-    routing_version: int = 0
-    unreachable: frozenset[WorkerName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,12 @@ def note(ledger: Ledger, process: Process, counts: Counts) -> Ledger:
             process.started_epoch_s is not None
             and process.started_epoch_s >= ledger.since_epoch_s - YOUNG_S
         )
-        base = dict.fromkeys(FIELDS, 0) if is_young else dict(counts)
-        known = _Entry(base, {})
-    base = {name: known.base.get(name, counts.get(name, 0)) for name in FIELDS}
+        known = _Entry(dict.fromkeys(FIELDS, 0) if is_young else {}, {})
+    # What one source lacks starts at what the other says of it first.
+    base = {**counts, **known.base}
     highest = {
-        name: max(known.highest.get(name, base[name]), counts.get(name, 0)) for name in FIELDS
+        name: max(known.highest.get(name, first), counts.get(name, first))
+        for name, first in base.items()
     }
     entry = replace(known, base=base, highest=highest)
     return replace(ledger, entries={**ledger.entries, process: entry})
@@ -80,7 +79,7 @@ def observed(
 ) -> ObservedRouter:
     """Return the domain's observation of a process that was noted before."""
     entry = ledger.entries[process]
-    counts = {name: entry.highest[name] - entry.base[name] for name in FIELDS}
+    counts = {name: entry.highest.get(name, 0) - entry.base.get(name, 0) for name in FIELDS}
     return ObservedRouter(
         uid=f"{process.uid}/{process.restarts}",
         routing_version=routing_version,

@@ -156,8 +156,10 @@ class Cycler:
             return Result(trouble=self.trouble)
         self.trouble = ""
         self.output, self.state = output, output.state
-        self._note_status(output.plan.status)
-        return Result(output.state.version != before, output.events)
+        # A plan that comes out as it was, for instance after a change of leaders, is no news.
+        is_new = output.state.version != before
+        self._note_status(output.plan.status, is_new=is_new)
+        return Result(is_new, output.events if is_new else ())
 
     def _is_boot(self, view: View) -> bool:
         if self._is_resumed:
@@ -171,10 +173,10 @@ class Cycler:
         is_warm = since_s is not None and now_s - since_s >= WARM_UP_S
         return is_warm or now_s - self._took_over_s >= PATIENCE_S
 
-    def _note_status(self, status: PlanStatus) -> None:
+    def _note_status(self, status: PlanStatus, *, is_new: bool) -> None:
         self._disagreed = self._disagreed + 1 if status is not self.shown else 0
         is_same = _holds(status) == (None if self.shown is None else _holds(self.shown))
-        if self.shown is None or is_same or self._disagreed >= STEADY_AFTER:
+        if self.shown is None or is_same or is_new or self._disagreed >= STEADY_AFTER:
             self.shown, self._disagreed = status, 0
 
 

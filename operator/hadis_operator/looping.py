@@ -29,6 +29,7 @@ from hadis_operator import (
     slots,
 )
 from hadis_operator.applying import Applier, NotLeading, Obstacles, Slots
+from hadis_operator.attaining import Attainment
 from hadis_operator.cycling import Cycler, Result
 from hadis_operator.delivering import Courier
 from hadis_operator.installation import Installation
@@ -329,6 +330,12 @@ class CascadeLoop:
         tools.metrics.took("deliver", tools.clock() - began_s)
         return is_busy
 
+    def _shown_attainment(self, live: Manifest, now_s: float, result: Result) -> Attainment:
+        record = self._attained or attaining.Record()
+        if attained_before(live).judgement is not Attainment.NO_DATA:
+            return record.judgement
+        return attaining.shown(record, now_s, is_written=result.is_new)
+
     async def _report(
         self,
         given: Given,
@@ -340,7 +347,6 @@ class CascadeLoop:
     ) -> None:
         tools = self._tools
         began_s = tools.clock()
-        attained = self._attained or attaining.Record()
         turn = Turn(
             given=given,
             live=live,
@@ -348,7 +354,7 @@ class CascadeLoop:
             survey=survey,
             obstacles=obstacles,
             source=self._demand.source,
-            attainment=attained.judgement,
+            attainment=self._shown_attainment(live, view.now_s, result),
             output=self._cycler.output,
             plan_status=self._cycler.shown,
             plan_trouble=self._cycler.trouble,

@@ -6,6 +6,7 @@ that is the operator's own. Series of a cascade go with it.
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -20,6 +21,9 @@ FAILED = "failed"
 RESULTS = (*(status.value for status in PlanStatus), FAILED)
 PHASES = ("observe", "plan", "write", "deliver", "report")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+
+
+N = TypeVar("N", bound=str)
 
 
 class Metrics:
@@ -156,8 +160,8 @@ class Metrics:
             who,
             {str(named["metric"]): named["value"]} if named.get("metric") else {},
         )
-        self._show(self._workers, who, dict(plan.workers))
-        self._show(self._utilisation, who, dict(plan.reasons.utilisation))
+        self._show(self._workers, who, plan.workers)
+        self._show(self._utilisation, who, plan.reasons.utilisation)
         self._show(self._binding, who, {plan.reasons.binding.value: 1})
         if output.events:
             self._changes.labels(*who).inc()
@@ -195,7 +199,7 @@ class Metrics:
         return gauge
 
     @staticmethod
-    def _show(gauge: Gauge, who: tuple[str, str], values: Mapping[str, object]) -> None:
+    def _show(gauge: Gauge, who: tuple[str, str], values: Mapping[N, object]) -> None:
         """Set the series of the last label, and drop those that are not among them any more."""
         gauge.remove_by_labels({"cascade": who[0], "cascade_namespace": who[1]})
         for name, value in values.items():

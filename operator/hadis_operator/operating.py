@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -171,7 +172,7 @@ class Operator:
     async def _look_after(self, api: Kube, sweeper: Sweeper, watcher: Watcher) -> None:
         """Read the cluster, begin to watch it, and mend from time to time what watches missed."""
         for kind in watching.WATCHED:
-            self._metrics.watch_age(kind.plural, lambda plural=kind.plural: self._age_s(plural))
+            self._metrics.watch_age(kind.plural, partial(self._age_s, kind.plural))
         await self._read_cluster(api, sweeper)
         watcher.start()
         while True:

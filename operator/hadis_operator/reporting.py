@@ -88,9 +88,9 @@ class Reporter:
         self._metrics.counted(self._key, counts, turn.source)
         if statuses.is_news(live, status):
             await self._applier.write_status(statuses.manifest(turn.given, status))
-        stories = [Story("Planned", sentence) for sentence in turn.sentences]
+        stories = events.transitions(live.get("conditions") or (), status["conditions"])
+        stories += [Story("Planned", sentence) for sentence in turn.sentences]
         stories += self._first_words(turn.given, live)
-        stories += events.transitions(live.get("conditions") or (), status["conditions"])
         await self._tell(turn, stories, now_s)
 
     async def _tell(self, turn: Turn, stories: list[Story], now_s: float) -> None:

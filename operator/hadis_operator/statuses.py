@@ -89,7 +89,7 @@ def plan_of(live: Mapping[str, Any] | None, output: CycleOutput | None) -> Manif
 
 def is_news(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Return whether a status differs from the one that the cascade has."""
-    return _plain(live) != _plain(status)
+    return bool(_plain(live) != _plain(status))
 
 
 def manifest(given: Given, status: Manifest) -> Manifest:

@@ -44,7 +44,7 @@ def test_queries_parse(path: Path, tmp_path: Path) -> None:
         [charts.promtool(), "check", "rules", str(file)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -26,9 +26,12 @@ def test_images_have_two_stages_a_user_and_exact_versions(image: str) -> None:
         f"FROM {BASE}",
     ]
     assert "USER 10001:10001" in lines
-    installs = [line for line in lines if re.search(r"\bpip\b.* install ", line)]
+    constrained = next(i for i, line in enumerate(lines) if "PIP_CONSTRAINT=" in line)
+    installs = [i for i, line in enumerate(lines) if re.search(r"\bpip\b.* install ", line)]
+    assert "PIP_CONSTRAINT=/build/constraints.txt" in lines[constrained]
+    assert "PIP_BUILD_CONSTRAINT=/build/constraints.txt" in lines[constrained]
     assert installs
-    assert all("constraints.txt" in line for line in installs)
+    assert constrained < min(installs)
     assert any("PYTHONSAFEPATH=1" in line for line in lines)
     assert not any("PYTHONPATH" in line for line in lines)
 

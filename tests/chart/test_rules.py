@@ -101,5 +101,5 @@ def test_alerts_can_be_left_out_changed_and_labelled() -> None:
 
 def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [charts.promtool(), *arguments], capture_output=True, text=True, timeout=60, check=False
+        [charts.promtool(), *arguments], capture_output=True, text=True, timeout=120, check=False
     )

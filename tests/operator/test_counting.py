@@ -127,6 +127,15 @@ def test_between_the_limits_and_without_load_a_judgement_stands() -> None:
     assert quiet.judgement is Attainment.MET
 
 
+def test_that_all_is_well_waits_a_while_for_a_status_that_is_written_anyway() -> None:
+    record = a_record((0.0, 0, 0), (5.0, 100, 0))
+    assert attaining.shown(record, 5.0, is_written=False) is Attainment.NO_DATA
+    assert attaining.shown(record, 5.0, is_written=True) is Attainment.MET
+    assert attaining.shown(record, 26.0, is_written=False) is Attainment.MET
+    missed = a_record((0.0, 0, 0), (5.0, 100, 50))
+    assert attaining.shown(missed, 5.0, is_written=False) is Attainment.MISSED
+
+
 def test_a_router_that_goes_takes_no_judgement_with_it() -> None:
     record = a_record((0.0, 1000, 0), (5.0, 0, 0), judgement=Attainment.MET)
     assert record.judgement is Attainment.MET

@@ -12,6 +12,7 @@ from hadis.planning.snapshots import ObservedWorker, Snapshot
 from hadis.terms.ids import WorkerName
 from hadis_operator import delivering
 from hadis_operator.delivering import Courier
+from hadis_operator.objects import Component
 from hadis_operator.observing import Observer, View
 from hadis_operator.rendering import plans
 from hadis_operator.slots import Pod
@@ -28,7 +29,7 @@ def an_output(version: int = 4) -> CycleOutput:
 
 
 def a_view(w0: dict[str, Any], router: dict[str, Any]) -> View:
-    pods = (clusters.a_pod("w0", slot="w0"), clusters.a_pod("router", component="router"))  # type: ignore[arg-type]
+    pods = (clusters.a_pod("w0", slot="w0"), clusters.a_pod("router", component=Component.ROUTER))
     return View(
         0.0,
         pods,
@@ -111,7 +112,7 @@ async def test_a_restarted_worker_gets_its_part_again(session: aiohttp.ClientSes
 async def test_one_that_is_silent_keeps_nobody_else_waiting(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivering, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(delivering, "TIMEOUT_S", 1.5)
     async with pretended("w0", "w1", "router") as pods:
         view = await look(session, pods)
         pods[0].silent, pods[1].refusing = True, True
@@ -181,7 +182,7 @@ async def test_a_changed_profile_goes_out_although_the_generation_is_the_same(
 async def test_a_refused_cascade_is_not_sent_again_and_a_lost_one_is(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivering, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(delivering, "TIMEOUT_S", 1.5)
     async with pretended("w0", "router") as pods:
         courier = Courier(session)
         view = await look(session, pods)

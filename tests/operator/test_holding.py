@@ -69,7 +69,7 @@ def test_no_slot_is_rolled_meanwhile_but_more_are_made() -> None:
     live = dict(renderer.slots(OLD))
     wider = clusters.a_given(
         ("models", NEW.spec["models"]),
-        ("workers.template", NEW.spec["workers"]["template"]),
+        ("workers.template", {**NEW.spec["workers"]["template"], "image": "own.example/w:2"}),
         ("workers.count", 3),
     )
     held = hold(given=wider)

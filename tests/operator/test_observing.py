@@ -134,7 +134,7 @@ def test_a_signature_changes_with_what_calls_for_a_cycle_and_with_nothing_else()
 async def test_everyone_is_asked_and_silence_has_its_time(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observing, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(observing, "TIMEOUT_S", 1.5)
     clock = Clock()
     async with pretended("w0", "w1", "router") as (w0, w1, router):
         observer = Observer(session, clock=clock)

@@ -104,7 +104,7 @@ def _helm(verb: str, values: Mapping[str, object] | None, *arguments: str) -> st
         input=json.dumps(values or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     if ran.returncode:
