@@ -31,6 +31,7 @@ from support import clusters, rendered
 
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 pytestmark = [
+    pytest.mark.cluster,
     pytest.mark.skipif(
         not KUBECONFIG or shutil.which("kubectl") is None,
         reason="needs a cluster: KUBECONFIG and kubectl",
