@@ -1,5 +1,6 @@
 """The Dockerfiles, as far as reading them tells; the cluster tests build and run them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -56,6 +57,22 @@ def _required(extra: str) -> str:
 def test_only_the_worker_needs_torch() -> None:
     assert not re.search("^torch", _required("router") + _required("operator"), re.MULTILINE)
     assert re.search("^torch", _required("worker"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("image", ["router", "operator"])
+def test_images_lack_only_what_their_process_never_imports(image: str) -> None:
+    (removed,) = [
+        re.findall(r"uninstall -y ([-a-z ]+)", line)
+        for line in _lines(image)
+        if "uninstall" in line
+    ]
+    lacking = {name.replace("-", "_") for name in removed[0].split()}
+    script = f"import hadis_{image}.__main__, json, sys; print(json.dumps(sorted(sys.modules)))"
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    assert lacking
+    assert not lacking & set(json.loads(told))
 
 
 def test_everything_that_images_copy_gets_past_the_ignore_file() -> None:
