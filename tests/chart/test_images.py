@@ -1,11 +1,15 @@
 """The Dockerfiles, as far as reading them tells; the cluster tests build and run them."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from support import charts
 
@@ -91,3 +95,49 @@ def test_the_worker_finds_the_scenes_cascade() -> None:
     text = (charts.ROOT / "Dockerfile.worker").read_text(encoding="utf-8")
     assert "HADIS_CASCADE_DIR=/opt/cascade" in text
     assert "/opt/cascade/hadis_scenes" in text
+
+
+def _installed_with(extra: str) -> set[str]:
+    """Return the distributions that an extra brings, each with what it needs itself."""
+    waiting = [Requirement(line) for line in _required(extra).splitlines()]
+    found: set[str] = set()
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in found:
+            found.add(name)
+            needed = [Requirement(line) for line in metadata.requires(name) or ()]
+            waiting += [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("image", "package"), [("router", "hadis_router"), ("operator", "hadis_operator")]
+)
+def test_an_image_has_every_package_that_its_sources_import(image: str, package: str) -> None:
+    files = [
+        file
+        for folder in (f"{image}/{package}", "serving/hadis_serving")
+        for file in (charts.ROOT / folder).rglob("*.py")
+    ]
+    imported = {
+        name.partition(".")[0]
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in _imported(node)
+    }
+    distributions = metadata.packages_distributions()
+    foreign = {name for name in imported if name in distributions and not name.startswith("hadis")}
+    there = _installed_with(image)
+    lacking = [
+        name
+        for name in foreign
+        if there.isdisjoint(canonicalize_name(one) for one in distributions[name])
+    ]
+    assert {"fastapi", "prometheus_client"} <= foreign
+    assert lacking == []
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
