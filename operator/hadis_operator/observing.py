@@ -54,18 +54,7 @@ class View:
     def signature(self) -> tuple[object, ...]:
         """What calls for a cycle at once when it changes."""
         routers = tuple(sorted((one.uid, one.ready) for one in self.routers.values()))
-        workers = tuple(
-            (
-                slot,
-                status.uid,
-                status.ready,
-                status.draining,
-                None if status.assignment is None else status.assignment.version,
-                tuple(name for name, state in status.models.items() if state.resident),
-                tuple(name for name, state in status.models.items() if state.error),
-            )
-            for slot, status in sorted(self.workers.items())
-        )
+        workers = tuple((slot, *status.standing) for slot, status in sorted(self.workers.items()))
         return routers, workers
 
 

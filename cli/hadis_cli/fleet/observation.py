@@ -32,17 +32,7 @@ class View:
     def signature(self) -> tuple[object, ...]:
         """What calls for a cycle at once when it changes."""
         router = None if self.router is None else (self.router.uid, self.router.ready)
-        workers = tuple(
-            (
-                status.uid,
-                status.ready,
-                status.draining,
-                None if status.assignment is None else status.assignment.version,
-                tuple(name for name, state in status.models.items() if state.resident),
-                tuple(name for name, state in status.models.items() if state.error),
-            )
-            for _, status in sorted(self.workers.items())
-        )
+        workers = tuple(status.standing for _, status in sorted(self.workers.items()))
         return router, workers
 
 

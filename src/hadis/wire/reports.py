@@ -42,6 +42,18 @@ class WorkerStatus(OpenBody):
     busy_s: float = 0.0
     latency_scale: float | None = None
 
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """What calls for a control cycle at once when it changes."""
+        return (
+            self.uid,
+            self.ready,
+            self.draining,
+            None if self.assignment is None else self.assignment.version,
+            tuple(name for name, state in self.models.items() if state.resident),
+            tuple(name for name, state in self.models.items() if state.error),
+        )
+
 
 class ModelCounts(OpenBody):
     """Counters a model since the router started."""
