@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hadis_scenes import networks, vocabulary
 
-FLOW_SHIFTS: Final = {"heavy": 1.5, "light": 1.5}
+FLOW_SHIFT: Final = 1.5
 """How much of a model's few steps goes to high noise, where objects get their places."""
 
 
@@ -40,14 +40,14 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def assemble(denoiser: networks.Denoiser, vae: Any, flow_shift: float) -> Any:
+def assemble(denoiser: networks.Denoiser, vae: Any) -> Any:
     """Put the parts of one model into a text-to-image pipeline."""
     pipeline: Any = StableDiffusionPipeline(  # type: ignore[no-untyped-call]
         vae=vae,
         text_encoder=denoiser.text,
         tokenizer=tokenizer(),
         unet=denoiser.unet,
-        scheduler=networks.scheduler(flow_shift),
+        scheduler=networks.scheduler(FLOW_SHIFT),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -57,6 +57,5 @@ def assemble(denoiser: networks.Denoiser, vae: Any, flow_shift: float) -> Any:
 
 
 def write(denoiser: networks.Denoiser, vae: Any, folder: Path) -> None:
-    """Write the complete pipeline of the model that a folder names, in half precision."""
-    pipeline = assemble(denoiser, vae, FLOW_SHIFTS[folder.name])
-    pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+    """Write a complete pipeline as safetensors in half precision."""
+    assemble(denoiser, vae).to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)

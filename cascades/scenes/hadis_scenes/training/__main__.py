@@ -63,29 +63,31 @@ class Stages:
             "restore": lambda: restoring.restore(work, package),
             "data": lambda: dataset.make(work),
             "prompts": lambda: prompts.make(dataset.wordings(work)),
-            "text": lambda: text.train(work, self._scaled(text.RECIPE), device),
+            "text": lambda: text.train(work, self._adapted(text.RECIPE), device),
             "autoencoder": lambda: autoencoder.train(
-                work, self._scaled(autoencoder.RECIPE), device
+                work, self._adapted(autoencoder.RECIPE), device
             ),
-            "decoder": lambda: autoencoder.refine(work, self._scaled(autoencoder.REFINING), device),
-            "matching": lambda: matching.train(work, self._scaled(matching.RECIPE), device),
-            "embedding": lambda: embedding.train(work, self._scaled(embedding.RECIPE), device),
-            "heavy": lambda: diffusion.train(work, self._scaled(diffusion.RECIPE), device),
-            "light": lambda: distillation.train(work, self._scaled(distillation.RECIPE), device),
+            "decoder": lambda: autoencoder.refine(
+                work, self._adapted(autoencoder.REFINING), device
+            ),
+            "matching": lambda: matching.train(work, self._adapted(matching.RECIPE), device),
+            "embedding": lambda: embedding.train(work, self._adapted(embedding.RECIPE), device),
+            "heavy": lambda: diffusion.train(work, self._adapted(diffusion.RECIPE), device),
+            "light": lambda: distillation.train(work, self._adapted(distillation.RECIPE), device),
             "export": lambda: exporting.export(work, package),
             "tuning": self._tune,
             "curves": lambda: curves.write(work, package.parent / "recipe"),
         }
 
-    def _scaled(self, recipe: runs.Recipe) -> runs.Recipe:
+    def _adapted(self, recipe: runs.Recipe) -> runs.Recipe:
         scaled = replace(recipe, budget_s=recipe.budget_s * self.scale)
-        kept = {key: type(getattr(recipe, key))(value) for key, value in self.settings.items()}
-        return replace(scaled, **kept)
+        given = {key: type(getattr(recipe, key))(value) for key, value in self.settings.items()}
+        return replace(scaled, **given)
 
     def _tune(self) -> None:
         made = tuning.make(self.work, self.package / "models", self.device)
-        matching.tune(self.work, made, self._scaled(matching.TUNING), self.device)
-        embedding.train_head(self.work, made.images, self._scaled(embedding.HEAD), self.device)
+        matching.tune(self.work, made, self._adapted(matching.TUNING), self.device)
+        embedding.train_head(self.work, made.images, self._adapted(embedding.HEAD), self.device)
         exporting.export_discriminators(self.work, self.package / "discriminators")
 
 

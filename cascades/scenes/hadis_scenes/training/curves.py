@@ -6,6 +6,7 @@ Runs that went on from shipped weights carry the curves of the earlier ones alon
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -69,12 +70,8 @@ def write(work: Path, target: Path) -> None:
         "earlier_curves": earlier,
     }
     (target / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
-    newest = {**{name: runs[-1] for name, runs in earlier.items()}, **_with_loss(logs)}
-    _draw(newest, target / "curves.png")
-
-
-def _with_loss(logs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    return {name: lines for name, lines in logs.items() if any("loss" in line for line in lines)}
+    every = {name: [*earlier.get(name, []), logs.get(name, [])] for name in RECIPES}
+    _draw(every, target / "curves.png")
 
 
 def _earlier(work: Path) -> dict[str, list[list[dict[str, Any]]]]:
@@ -89,15 +86,34 @@ def _earlier(work: Path) -> dict[str, list[list[dict[str, Any]]]]:
     return curves
 
 
-def _draw(logs: dict[str, list[dict[str, Any]]], path: Path) -> None:
+def _passes(logs: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """Return the losses of each training by itself: one begins wherever the examples start anew."""
+    found: list[list[dict[str, Any]]] = []
+    for lines in logs:
+        seen = math.inf
+        for line in lines:
+            if "loss" in line:
+                if line["examples"] < seen:
+                    found.append([])
+                found[-1].append(line)
+                seen = line["examples"]
+            elif "recipe" in line and line["step"] == 0:
+                seen = math.inf
+    return found
+
+
+def _draw(logs: dict[str, list[list[dict[str, Any]]]], path: Path) -> None:
+    """Draw the losses of every training, the newest one darkest."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 5, figsize=(18, 6), constrained_layout=True)
     for axis, name in zip(axes.flat, RECIPES, strict=False):
-        lines = [line for line in logs.get(name, []) if "loss" in line]
-        examples = [line["examples"] / 1000 for line in lines]
-        axis.plot(examples, [line["loss"] for line in lines])
+        passes = _passes(logs[name])
+        for number, lines in enumerate(passes, start=1):
+            examples = [line["examples"] / 1000 for line in lines]
+            losses = [line["loss"] for line in lines]
+            axis.plot(examples, losses, color="C0", alpha=(number + 1) / (len(passes) + 1))
         axis.set(title=name, xlabel="thousand examples", ylabel="loss", yscale="log")
     for axis in axes.flat[len(RECIPES) :]:
         axis.remove()
