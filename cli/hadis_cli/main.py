@@ -21,6 +21,9 @@ COMMANDS = {
     "score": "Say how hard prompts are, and why.",
     "profile": "Measure a cascade's models and write the lookup table.",
     "plan": "Choose pair, thresholds and workers for a load.",
+    "capacity": "Say how many workers a load and a quality need.",
+    "simulate": "Replay a trace under virtual time, policy by policy.",
+    "theory": "Tell when a hybrid beats router or discriminator alone.",
     "bench": "Put an open-loop load on an endpoint and measure it.",
 }
 EXTRAS = {"up": "local", "profile": "profiler"}

@@ -26,7 +26,7 @@ def test_many_prompts_move_the_row_to_what_they_showed() -> None:
     found = after(RouteCounts(planned=10_000, direct=4_000, judged=6_000, escalated=600))
     row = found.apply(ROW)
     assert row.direct_ratio == pytest.approx(0.4, abs=0.01)
-    assert corrections.rejected_share(row) == pytest.approx(0.1, abs=0.01)
+    assert row.rejected_ratio == pytest.approx(0.1, abs=0.01)
     assert row.light_ratio + row.direct_ratio == 1.0
 
 

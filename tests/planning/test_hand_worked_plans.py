@@ -1,12 +1,13 @@
 """Plans small enough to work out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from hadis.errors import InvalidInput
 from hadis.planning import solving
-from hadis.planning.problems import BatchPreference, Constraint, PlanStatus, Problem
+from hadis.planning.problems import BatchPreference, Constraint, PlanStatus, Problem, Spares
 from support.profiles import a_profile, a_row
 
 # An image takes 1 s on small and 4 s on large; a batch of two on large takes 6 s, 3 s each.
@@ -89,6 +90,102 @@ def test_equal_quality_goes_to_fewer_swaps_then_to_the_shorter_path() -> None:
     assert set(solving.solve(held).workers) == {"slow"}
 
 
+def test_a_swap_has_to_gain_what_it_costs() -> None:
+    # Four workers hold small; 5 s allow no pair on large. All on large needs four swaps of 30 s:
+    # 120 of 4 * 60 worker-seconds within a minute, half of the table's range of 10, and gains 10.
+    # With 61 s the swaps cost 10.2, and the two of HALF 5.1 for a gain of 5.
+    held = {"current_workers": {"small": 4}, "slo_s": 5.0}
+    worth_it = solving.solve(a_problem(**held, swap_s={"large": 30.0}))
+    too_dear = solving.solve(a_problem(**held, swap_s={"large": 61.0}))
+    assert (worth_it.quality, worth_it.reasons.swaps) == (10.0, 4)
+    assert (too_dear.quality, too_dear.reasons.swaps) == (20.0, 0)
+    assert too_dear.reasons.binding is Constraint.SWAPS
+    assert too_dear.reasons.alternative is not None
+    assert "costs more than it gains" in too_dear.reasons.alternative.because
+
+
+def test_spare_workers_load_nothing_unless_they_are_told_to() -> None:
+    # HALF at 0.5/s needs one worker of each; two more hold a third model.
+    profile = a_profile({**LATENCIES, "other": {1: 9.0}}, [HALF])
+    given = {"profile": profile, "demand_per_s": 0.5, "slo_s": 30.0}
+    held = {"current_workers": {"small": 1, "large": 1, "other": 2}}
+    stay = solving.solve(a_problem(**given, **held))
+    fill = solving.solve(a_problem(**given, **held, spares=Spares.FILL))
+    assert (stay.workers, stay.reasons.swaps) == ({"small": 1, "large": 1}, 0)
+    assert (fill.workers, fill.reasons.swaps) == ({"small": 1, "large": 3}, 2)
+    assert stay.reasons.idle_workers == fill.reasons.idle_workers == 2
+
+
+def test_pools_that_cannot_change_bound_the_plan() -> None:
+    # One worker of large carries at most 0.25/s one by one, a third of a request in pairs: at 1/s
+    # no row fits, at 0.5/s HALF does (0.25/s), with three workers of small that are there anyway.
+    pools = {"small": 3, "large": 1}
+    plan = solving.solve(a_problem(pools=pools, demand_per_s=0.5))
+    assert (plan.quality, plan.workers) == (15.0, {"small": 3, "large": 1})
+    assert plan.reasons.binding is Constraint.WORKERS
+    assert solving.solve(a_problem(pools=pools)).quality == 20.0
+
+
+def test_a_running_batch_lengthens_the_path() -> None:
+    fits = solving.solve(a_problem(residual_s={"large": 16.0}))
+    late = solving.solve(a_problem(residual_s={"large": 16.1}))
+    assert (fits.quality, fits.latency_s) == (10.0, 20.0)
+    assert late.quality == 20.0
+
+
+def test_waiting_work_is_load_also_where_the_plan_does_not_use_its_model() -> None:
+    # 40 worker-seconds to be done within 40 s keep one of the workers of large busy.
+    backlog = {"backlog_s": {"large": 40.0}, "drain_s": 40.0}
+    assert solving.solve(a_problem(**backlog, workers=5)).workers == {"large": 5}
+    small = a_problem(profile=a_profile(LATENCIES, [ALL_SMALL]), workers=2)
+    assert solving.solve(small).workers == {"small": 2}
+    assert solving.solve(replace(small, **backlog)).workers == {"small": 1}
+    assert solving.solve(replace(small, workers=1, **backlog)).status is PlanStatus.OVERLOAD
+
+
+def test_the_wait_depends_on_what_the_row_itself_sends_to_a_model() -> None:
+    # Five wait on large: 5 s where all prompts go there, 10 s where half of them do.
+    queue = {"queue": {"large": 5}, "workers": 8}
+    every, half = (
+        solving.solve(a_problem(profile=a_profile(LATENCIES, [row]), **queue))
+        for row in (ALL_LARGE, HALF)
+    )
+    assert every.latency_s == 5.0 + 4.0
+    assert half.latency_s == 10.0 + 4.0 + 1.0
+
+
+def test_in_a_mixture_everything_that_arrives_at_a_model_counts() -> None:
+    # Two workers; w of the demand to ALL_LARGE. Five wait on large: 5 / w seconds, so that w = 0.33
+    # needs 15.2 s and 4 s of work.
+    given = {"workers": 2, "max_lanes": 2, "queue": {"large": 5}}
+    within = solving.solve(a_problem(**given, slo_s=22.0))
+    assert [round(lane.share, 2) for lane in within.lanes] == [0.67, 0.33]
+    assert within.latency_s == pytest.approx(5 / 0.33 + 6.0, abs=1e-5)
+    assert len(solving.solve(a_problem(**given, slo_s=19.0)).lanes) == 1
+
+
+def test_the_slack_says_how_much_more_the_plan_would_carry() -> None:
+    # 3/s on four workers of small, 75 % busy: a third more fills them.
+    problem = a_problem(profile=a_profile(LATENCIES, [ALL_SMALL]), demand_per_s=3.0)
+    plan = solving.solve(problem)
+    assert plan.workers == {"small": 4}
+    assert plan.reasons.slack_demand_per_s == pytest.approx(1.0)
+    assert plan.reasons.slack_latency_s == pytest.approx(19.0)
+    assert plan.reasons.idle_workers == 1
+
+
+def test_a_fleet_of_a_million_is_staffed_as_one_of_a_few() -> None:
+    # 100/s, half of it on each, keep 50 workers of small busy and 200 of large.
+    problem = a_problem(
+        profile=a_profile({"small": {1: 1.0}, "large": {1: 4.0}}, [HALF]), demand_per_s=100.0
+    )
+    few = solving.solve(replace(problem, workers=350, demand_per_s=100.0))
+    many = solving.solve(replace(problem, workers=1_000_000, demand_per_s=100.0))
+    assert sum(few.workers.values()) == 350
+    assert sum(many.workers.values()) == 1_000_000
+    assert many.workers["large"] / many.workers["small"] == pytest.approx(4.0, rel=1e-3)
+
+
 def test_spare_workers_go_to_the_fullest_pool() -> None:
     # HALF at 0.5/s: small 0.25 and large 1.0 (one by one) of a worker; 2 of 4 workers are spare.
     problem = a_problem(
@@ -136,6 +233,10 @@ def test_an_overload_misses_as_few_as_possible_and_then_prefers_quality() -> Non
         ({"slo_s": 0.5}, "below the 1 s of the fastest model small"),
         ({"queue": {"medium": 3}}, "queue names medium"),
         ({"queue": {"small": -1}}, "queue.small is -1"),
+        ({"current_workers": {"medium": 1}}, "current names medium"),
+        ({"workers": 2_000_000}, "workers is 2000000"),
+        ({"utilisation_limit": 0.0}, "utilisation_limit is 0"),
+        ({"queue_safety_factor": -1.0}, "queue_safety_factor is -1"),
     ],
 )
 def test_problems_without_sense_are_refused(changes: dict[str, object], want: str) -> None:

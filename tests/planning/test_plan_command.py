@@ -60,6 +60,20 @@ def test_problems_are_solved_line_by_line(
         assert sum(lane["share"] for lane in plan["lanes"]) == pytest.approx(1.0)
 
 
+def test_a_problem_tells_what_the_fleet_holds_and_what_a_swap_takes(
+    tmp_path: Path, profile_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = {"workers": 3, "slo_s": 10, "current": {"xs": 3}, "residual_s": {"xs": 0.1}}
+    lines = [{"demand": 1.0, **fleet}, {"demand": 1.0, **fleet, "swap_s": {"l": 600, "m": 600}}]
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text("\n".join(json.dumps(line) for line in lines))
+    assert main(["plan", "--profile", profile_file, "--problems", str(problems), "--json"]) == 0
+    free, dear = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert free["quality"]["value"] > dear["quality"]["value"]
+    assert free["reasons"]["swaps"] > 0
+    assert dear["reasons"]["binding"] == "swaps"
+
+
 def test_measured_fid_is_told_under_its_own_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +127,11 @@ def test_wrong_input_is_one_line_and_exit_code_two(
         ('{"demand": 1, "workers": 2.5, "slo_s": 10}', "line 2: workers is 2.5"),
         ('{"demand": 1, "workers": 2, "slo_s": 10, "queue": [1]}', "line 2: queue is no object"),
         ('{"demand": 1, "workers": 2, "slo_s": 10, "ques": {}}', "line 2: ques is no field"),
+        ('{"demand": 1, "workers": 2, "slo_s": 10, "current": {"l": 1.5}}', "current.l is 1.5"),
+        ('{"demand": 1, "workers": 2, "slo_s": 10, "swap_s": {"z": 1}}', "swap_s names z"),
+        ('{"demand": 1, "workers": 2, "slo_s": 10, "residual_s": {"l": -1}}', "residual_s.l is -1"),
+        ('{"demand": 1, "workers": 2, "slo_s": 10, "arrival": {"l": NaN}}', "arrival.l is nan"),
+        ('{"demand": 1e999, "workers": 2, "slo_s": 10}', "demand is inf"),
     ],
 )
 def test_a_wrong_line_is_named_before_anything_is_solved(

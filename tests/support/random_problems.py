@@ -2,8 +2,10 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 from hadis.planning.problems import Problem
+from hadis.terms.ids import ModelName
 from hadis.terms.profiles import Deliver
 from support.profiles import FID, FULFILMENT, a_profile, a_row
 
@@ -47,7 +49,26 @@ def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Probl
         demand_per_s=round(draw.choice((0.0, draw.uniform(0.1, 3), draw.uniform(3, 20))), 2),
         workers=draw.randint(1, 12),
         slo_s=round(draw.uniform(1.0, 12.0), 2),
-        queue={name: draw.randint(0, 3) for name in names if draw.random() < 0.2},
+        queue={ModelName(name): draw.randint(0, 3) for name in names if draw.random() < 0.2},
         max_lanes=lanes,
         utilisation_limit=draw.choice((1.0, 0.8)),
+    )
+
+
+def with_a_past(problem: Problem, seed: int) -> Problem:
+    """The same problem in a fleet at work: models held, swaps that cost, batches that run."""
+    draw = random.Random(seed)
+    names = [model.name for model in problem.profile.models]
+    held = [draw.choice(names) for _ in range(draw.randint(0, problem.workers))]
+    return replace(
+        problem,
+        current_workers={name: held.count(name) for name in names},
+        swap_s={name: draw.choice((0.0, 0.5, 3.0, 60.0)) for name in names}
+        if draw.random() < 0.7
+        else {},
+        residual_s={name: round(draw.uniform(0, 1), 3) for name in names if draw.random() < 0.3},
+        backlog_s={name: round(draw.uniform(0, 60), 2) for name in names if draw.random() < 0.3},
+        pools={name: draw.randint(0, problem.workers) for name in names}
+        if draw.random() < 0.2
+        else None,
     )

@@ -1,14 +1,17 @@
 """Two lanes: the best mixture of two rows where workers come only whole.
 
 A mixture sends a share of the demand, in hundredths, along each of two rows; loads add up per model
-before they are rounded to workers, and the quality is interpolated linearly. The search is exact.
-For every choice of batch sizes it bounds each pair of rows by what the fleet carries when workers
-could be split (the hull), and evaluates with whole workers only the pairs whose bound beats the
-best mixture found so far.
+before they are rounded to workers, the quality is interpolated linearly, and swaps cost what they
+cost a single row. The search is exact. For every choice of batch sizes it bounds each pair of rows
+by what the fleet carries when workers could be split, and evaluates with whole workers only those
+shares whose quality still beats the best mixture found so far. The rows that lie closest to the
+envelope of quality over load are tried first, so that this bar is high from the start.
 """
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -17,132 +20,298 @@ from hadis.planning.problems import Problem, RowShare
 from hadis.planning.tables import Bools, Floats, Ints, Table
 
 HUNDREDTHS = 100
-CHUNK = 512
-"""Pairs that are evaluated at once: the arrays stay within a processor's cache."""
+BLOCK = 64
+"""Rows whose pairs with all others are bounded at once."""
+CHUNK = 16_384
+"""Mixtures that are evaluated at once: the arrays stay within a processor's cache."""
+FIRST = 48
+"""Rows that are tried first. Their pairs hold the best mixture more often than not."""
 GAIN = 1e-9
 """Smaller gains in quality are rounding errors and not worth a second lane."""
+EVALUATIONS_PER_S = 4_000_000
+"""How a time limit becomes a limit of work, as nothing here reads a clock."""
+MOST_CHOICES = 4096
+"""Choices of batch sizes up to which all are searched."""
 
 
-def mix(problem: Problem, table: Table, single: int | None) -> tuple[RowShare, ...] | None:
-    """Return the best mixture of two rows; None when none beats row number `single`.
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The best mixture found: its rows, the largest share first, and whether it is proved best."""
 
-    Without a feasible single row any feasible mixture is better.
+    parts: tuple[RowShare, ...]
+    proved: bool
+
+
+@dataclass(slots=True)
+class _Best:
+    """The bar that a mixture has to beat, and the work that may still be spent on beating it."""
+
+    value: float
+    budget: int
+    swaps: int = 0
+    path_us: int = 0
+    first: int = -1
+    second: int = -1
+    share: int = 0
+    complete: bool = field(default=True)
+
+    def spend(self, work: int) -> bool:
+        """Use up a part of the budget; False when it is gone."""
+        self.budget -= work
+        self.complete = self.complete and self.budget >= 0
+        return self.budget >= 0
+
+
+def mix(problem: Problem, table: Table, value: float) -> Mixture | None:
+    """Return the best mixture of two rows; None when none beats what is already there.
+
+    `value` is the quality of the best single row less the cost of its swaps; minus infinity where
+    no single row is feasible. Mixtures that are equal go by fewer swaps, then the shorter path.
     """
-    best = -np.inf if single is None else float(table.quality[single])
-    found: tuple[RowShare, ...] | None = None
-    searches = [
-        _Search(problem, table, positions, mask) for positions, mask in _batches(problem, table)
-    ]
+    best = _Best(value, int(problem.time_limit_s * EVALUATIONS_PER_S))
+    choices, is_whole = _batches(problem, table)
+    best.complete = is_whole
+    sums = _Sums.of(table)
+    searches = [_Search(problem, table, sums, *choice) for choice in choices]
     for search in sorted(searches, key=lambda search: -search.ceiling):
-        if search.ceiling <= best + GAIN:
+        if search.ceiling < best.value:
             break
-        for quality, share, first, second in search.improvements(best):
-            best = quality
-            parts = [
-                RowShare(share / HUNDREDTHS, table.rows[first]),
-                RowShare(1.0 - share / HUNDREDTHS, table.rows[second]),
-            ]
-            found = tuple(sorted(parts, key=lambda part: -part.share))
-    return found
+        search.improve(best)
+    if best.first < 0:
+        return None
+    parts = (
+        RowShare(best.share / HUNDREDTHS, table.rows[best.first]),
+        RowShare((HUNDREDTHS - best.share) / HUNDREDTHS, table.rows[best.second]),
+    )
+    return Mixture(tuple(sorted(parts, key=lambda part: -part.share)), best.complete)
 
 
-def _batches(problem: Problem, table: Table) -> list[tuple[tuple[int, ...], Bools]]:
-    """Return batch numbers a model, each with the rows that are in time under them.
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What rows (axis 0) ask of models (axis 1), over both stages; batch numbers on axis 2."""
+
+    load: Floats
+    uses: Ints
+    ratio: Floats
+    batch_us: Ints
+
+    @classmethod
+    def of(cls, table: Table) -> Self:
+        return cls(
+            table.spread(table.load),
+            table.spread(table.uses.astype(np.int64)),
+            table.spread(table.ratio),
+            table.spread(table.batch_us),
+        )
+
+
+def _batches(problem: Problem, table: Table) -> tuple[list[tuple[Ints, Ints]], bool]:
+    """Return batch numbers a model, each with the rows that may be in time under them.
 
     A choice is left out when another has larger batches everywhere and loses no row by it: it
-    carries more.
+    carries more. False, when there are too many to search them all.
     """
-    choices: list[tuple[tuple[int, ...], Bools]] = []
+    wait_us = _shortest_waits_us(problem, table)
     used = {int(i) for i in table.model[table.uses]}
-    ranges = [range(len(b)) if i in used else range(1) for i, b in enumerate(table.batches)]
-    for positions in sorted(itertools.product(*ranges), reverse=True):
-        mask = _in_time(problem, table, positions)
+    offered = [range(len(b)) if i in used else range(1) for i, b in enumerate(table.batches)]
+    is_whole = int(np.prod([len(choices) for choices in offered])) <= MOST_CHOICES
+    if not is_whole:
+        offered = [range(0, len(choices), max(len(choices) - 1, 1)) for choices in offered]
+    found: list[tuple[Ints, Bools]] = []
+    for chosen in sorted(itertools.product(*offered), reverse=True)[:MOST_CHOICES]:
+        positions = np.array(chosen, dtype=np.int64)
+        rows = _in_time(table, positions, wait_us)
         covered = any(
-            all(a >= b for a, b in zip(larger, positions, strict=True)) and not (mask & ~kept).any()
-            for larger, kept in choices
+            bool((larger >= positions).all()) and not bool((rows & ~kept).any())
+            for larger, kept in found
         )
-        if mask.any() and not covered:
-            choices.append((positions, mask))
-    return choices
+        if rows.any() and not covered:
+            found.append((positions, rows))
+    return [(positions, np.flatnonzero(rows)) for positions, rows in found], is_whole
 
 
-def _in_time(problem: Problem, table: Table, positions: tuple[int, ...]) -> Bools:
-    at = np.asarray(positions)[table.model]
-    path_s = np.take_along_axis(table.path_s, at[:, :, None], axis=2)[:, :, 0].sum(axis=1)
-    return np.asarray(path_s + table.overhead_s <= problem.slo_s + tables.ROUNDING)
+def _shortest_waits_us(problem: Problem, table: Table) -> Ints:
+    """Return the shortest wait at each model that any mixture could have, by Little's law."""
+    ratio = np.where(table.twins[:, None], table.ratio.sum(axis=1, keepdims=True), table.ratio)
+    most = np.zeros(len(table.models))
+    np.maximum.at(most, table.model, ratio)
+    return _little_us(problem, table, most[None, :])[0]
+
+
+def _little_us(problem: Problem, table: Table, arriving: Floats) -> Ints:
+    """Return the waits at each model (axis 1) where these shares of the demand arrive."""
+    queue = np.array([problem.queue.get(name, 0.0) for name in table.models])
+    arrival = problem.demand_per_s * arriving
+    for i, name in enumerate(table.models):
+        if name in problem.arrival_per_s:
+            arrival[:, i] = problem.arrival_per_s[name]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wait_s = np.where(queue > 0.0, problem.queue_safety_factor * queue / arrival, 0.0)
+    return tables.in_us(wait_s)
+
+
+def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Bools:
+    at = positions[table.model]
+    batch_us = np.take_along_axis(table.batch_us, at[:, :, None], axis=2)[:, :, 0]
+    path_us = (batch_us + np.where(table.uses, wait_us[table.model], 0)).sum(axis=1)
+    return np.asarray(path_us <= table.limit_us)
 
 
 class _Search:
-    """All pairs of rows under one choice of batch sizes."""
+    """All pairs of rows under one choice of batch sizes, the better row of a pair first."""
 
     def __init__(
-        self, problem: Problem, table: Table, positions: tuple[int, ...], mask: Bools
+        self, problem: Problem, table: Table, sums: _Sums, positions: Ints, rows: Ints
     ) -> None:
         self.problem = problem
-        self.rows: Ints = np.flatnonzero(mask)
+        self.table = table
+        self.rows = rows[np.argsort(-table.quality[rows], kind="stable")]
         self.quality = table.quality[self.rows]
-        self.load, self.uses = _by_model(table, positions, self.rows)
-        self.pairs, self.bounds = self._bounded()
-        self.ceiling = float(self.bounds[0]) if len(self.bounds) else -np.inf
+        number = np.arange(len(table.models))
+        self.load = sums.load[self.rows][:, number, positions]
+        self.uses = sums.uses[self.rows]
+        # Where anything waits, the path depends on what the whole mixture sends to a model.
+        self.waits = any(problem.queue.values())
+        self.ratio = sums.ratio[self.rows]
+        self.batch_us = sums.batch_us[self.rows][:, number, positions].sum(axis=1)
+        self.total = self.load.sum(axis=1) / problem.utilisation_limit
+        rounding = len(table.models) * tables.ROUNDING
+        self.room = problem.workers - float(table.extra.sum()) + rounding
+        fits = self.total <= self.room
+        self.ceiling = float(self.quality[0]) if bool(fits.any()) else -np.inf
 
-    def _bounded(self) -> tuple[Ints, Floats]:
-        """Return pairs with an upper bound of their quality, the best first.
+    def improve(self, best: _Best) -> None:
+        """Beat `best` as far as any pair can; the pairs of promising rows come first."""
+        everything = np.arange(len(self.rows))
+        for rows in (self._promising(), everything) if len(self.rows) > FIRST else (everything,):
+            for start in range(0, len(rows), BLOCK):
+                pairs, lowest, highest = self._bounded(rows[start : start + BLOCK], rows, best)
+                if not best.spend(BLOCK * len(rows) // 16):
+                    return
+                for first, second, share in _expanded(pairs, lowest, highest):
+                    if not best.spend(len(share)):
+                        return
+                    self._evaluate(best, first, second, share)
 
-        The bound is the mixture's quality when workers could be split between models.
+    def _promising(self) -> Ints:
+        """Return the rows that lie closest to the upper envelope of quality over load."""
+        order = np.argsort(self.total, kind="stable")
+        hull: list[int] = []
+        for row in order.tolist():
+            while len(hull) > 1 and self._is_below(hull[-2], hull[-1], row):
+                hull.pop()
+            if not hull or self.quality[row] > self.quality[hull[-1]]:
+                hull.append(row)
+        envelope = np.interp(self.total, self.total[hull], self.quality[hull])
+        closest = np.argsort(envelope - self.quality, kind="stable")[:FIRST]
+        return np.sort(closest)
+
+    def _is_below(self, left: int, middle: int, right: int) -> bool:
+        rise = (self.quality[right] - self.quality[left]) * (self.total[middle] - self.total[left])
+        run = (self.quality[middle] - self.quality[left]) * (self.total[right] - self.total[left])
+        return bool(rise >= run)
+
+    def _bounded(self, better: Ints, rows: Ints, best: _Best) -> tuple[Ints, Ints, Ints]:
+        """Return the pairs that may beat `best`, the most promising first, and their shares.
+
+        The shares of the better row, in hundredths, are those between which the mixture fits a
+        fleet whose workers could be split, and which make it good enough.
         """
-        total = self.load.sum(axis=1) / self.problem.utilisation_limit
-        workers = self.problem.workers + tables.ROUNDING
-        fits = total <= workers
-        first, second = np.triu_indices(len(self.rows), k=1)
-        either = fits[first] | fits[second]
-        first, second = first[either], second[either]
-        # The better row of the two goes first; the largest share of it that fits bounds the pair.
-        swap = self.quality[second] > self.quality[first]
-        first, second = np.where(swap, second, first), np.where(swap, first, second)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = (workers - total[second]) / (total[first] - total[second])
-        share = np.where(fits[first], 1.0, np.clip(np.nan_to_num(room), 0.0, 1.0))
+        first, second = np.broadcast_arrays(better[:, None], rows[None, :])
+        is_pair = second > first
+        first, second = first[is_pair], second[is_pair]
         gain = self.quality[first] - self.quality[second]
-        bound = self.quality[second] + share * gain
-        order = np.argsort(-bound, kind="stable")
-        return np.stack([first[order], second[order]], axis=1), bound[order]
+        lowest, highest = self._fitting(first, second)
+        missing = best.value - self.quality[second]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = np.where(gain > 0.0, missing / gain, np.where(missing > 0.0, np.inf, 0.0))
+        lowest = np.maximum(lowest, np.ceil(needed * HUNDREDTHS - GAIN))
+        kept = np.flatnonzero(lowest <= highest)
+        bound = self.quality[second[kept]] + gain[kept] * highest[kept] / HUNDREDTHS
+        kept = kept[np.argsort(-bound, kind="stable")]
+        pairs = np.stack([first[kept], second[kept]], axis=1)
+        return pairs, lowest[kept].astype(np.int64), highest[kept].astype(np.int64)
 
-    def improvements(self, best: float) -> Iterator[tuple[float, int, int, int]]:
-        """Yield ever better mixtures: quality, share of the first row, and the two row numbers."""
-        for start in range(0, len(self.bounds), CHUNK):
-            if self.bounds[start] <= best + GAIN:
-                return
-            pairs = self.pairs[start : start + CHUNK]
-            quality, share = self._best_shares(pairs)
-            top = int(np.argmax(quality))
-            if quality[top] > best + GAIN:
-                best = float(quality[top])
-                first, second = (int(self.rows[row]) for row in pairs[top])
-                yield best, int(share[top]), first, second
+    def _fitting(self, first: Ints, second: Ints) -> tuple[Floats, Floats]:
+        """Return the hundredths between which a pair fits the fleet when workers are split."""
+        lowest = np.ones(len(first))
+        highest = np.full(len(first), HUNDREDTHS - 1.0)
+        costs = [(self.total, self.room)]
+        if self.problem.pools is not None:
+            caps = self.table.caps * self.problem.utilisation_limit - self.table.extra
+            costs += [(self.load[:, i], caps[i] + tables.ROUNDING) for i in range(len(caps))]
+        for cost, room in costs:
+            step = cost[first] - cost[second]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                edge = HUNDREDTHS * (room - cost[second]) / step
+            highest = np.where(step > 0.0, np.minimum(highest, np.floor(edge + GAIN)), highest)
+            lowest = np.where(step < 0.0, np.maximum(lowest, np.ceil(edge - GAIN)), lowest)
+            never = (step == 0.0) & (cost[second] > max(room, 0.0))
+            highest = np.where(never, 0.0, highest)
+        return lowest, highest
 
-    def _best_shares(self, pairs: Ints) -> tuple[Floats, Ints]:
-        """Return each pair's best quality over all shares, -inf where none fits the fleet."""
-        share = np.arange(1, HUNDREDTHS) / HUNDREDTHS
-        first, second = pairs[:, 0], pairs[:, 1]
-        load = (
-            share[:, None, None] * self.load[first] + (1 - share)[:, None, None] * self.load[second]
-        )
-        uses = self.uses[first] | self.uses[second]
-        need = tables.whole_workers(load, uses, self.problem.utilisation_limit).sum(axis=2)
-        quality = share[:, None] * self.quality[first] + (1 - share)[:, None] * self.quality[second]
-        quality = np.where(need <= self.problem.workers, quality, -np.inf)
-        top = np.argmax(quality, axis=0)
-        return quality[top, np.arange(len(pairs))], top + 1
+    def _evaluate(self, best: _Best, first: Ints, second: Ints, share: Ints) -> None:
+        """Raise `best` to the best of these mixtures with whole workers, if that is better."""
+        part = (share / HUNDREDTHS)[:, None]
+        rest = ((HUNDREDTHS - share) / HUNDREDTHS)[:, None]
+        value = part[:, 0] * self.quality[first] + rest[:, 0] * self.quality[second]
+        # Best shares change with every mixture that is found: what is left is worth another look.
+        open_ = np.flatnonzero(value > best.value - GAIN)
+        if not len(open_):
+            return
+        first, second, value = first[open_], second[open_], value[open_]
+        part, rest = part[open_], rest[open_]
+        load = part * self.load[first] + rest * self.load[second]
+        uses = (self.uses[first] + self.uses[second]) > 0
+        limit = self.problem.utilisation_limit
+        need = tables.whole_workers(load + np.where(uses, self.table.extra, 0.0), uses, limit)
+        total = need.sum(axis=1) + np.where(uses, 0.0, self.table.extra).sum(axis=1)
+        fits = (total <= self.problem.workers + tables.ROUNDING) & (need <= self.table.caps).all(1)
+        path_us = self._longest_path_us(first, second, part, rest)
+        fits &= path_us <= self.table.limit_us
+        swaps = np.zeros(len(value))
+        if self.table.held is not None:
+            missing = np.maximum(need - self.table.held, 0.0)
+            swaps = missing.sum(axis=1)
+            value = value - missing @ self.table.price
+        value = np.where(fits, value, -np.inf)
+        ties = np.flatnonzero(value >= value.max() - GAIN)
+        top = int(ties[np.lexsort((path_us[ties], swaps[ties]))[0]])
+        found = float(value[top]), int(swaps[top]), int(path_us[top])
+        if np.isfinite(found[0]) and self._is_better(found, best):
+            best.value, best.swaps, best.path_us = found
+            best.first, best.second = int(self.rows[first[top]]), int(self.rows[second[top]])
+            best.share = int(share[open_[top]])
+
+    def _is_better(self, found: tuple[float, int, int], best: _Best) -> bool:
+        if found[0] > best.value + GAIN or best.first < 0:
+            return found[0] > best.value + GAIN
+        return found[0] >= best.value - GAIN and found[1:] < (best.swaps, best.path_us)
+
+    def _longest_path_us(self, first: Ints, second: Ints, part: Floats, rest: Floats) -> Ints:
+        """Return the longer path of both lanes; what waits, waits for all that arrives there."""
+        if not self.waits:
+            return np.maximum(self.batch_us[first], self.batch_us[second])
+        arriving = part * self.ratio[first] + rest * self.ratio[second]
+        wait_us = _little_us(self.problem, self.table, arriving)
+        paths = [
+            self.batch_us[lane]
+            + np.where(self.uses[lane] > 0, self.uses[lane] * wait_us, 0).sum(axis=1)
+            for lane in (first, second)
+        ]
+        return np.maximum(*paths)
 
 
-def _by_model(table: Table, positions: tuple[int, ...], rows: Ints) -> tuple[Floats, Bools]:
-    """Return load and use of each row (axis 0) at each model (axis 1)."""
-    at = np.asarray(positions)[table.model[rows]]
-    stages = np.take_along_axis(table.load[rows], at[:, :, None], axis=2)[:, :, 0]
-    load = np.zeros((len(rows), len(table.models)))
-    uses = np.zeros((len(rows), len(table.models)), dtype=bool)
-    number = np.arange(len(rows))
-    for stage in (0, 1):
-        np.add.at(load, (number, table.model[rows, stage]), stages[:, stage])
-        uses[number, table.model[rows, stage]] |= table.uses[rows, stage]
-    return load, uses
+def _expanded(pairs: Ints, lowest: Ints, highest: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield chunks of the first rows, second rows and shares of every mixture of the pairs."""
+    counts = highest - lowest + 1
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(pairs):
+        done = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, done + CHUNK, side="right")), start + 1)
+        part = slice(start, stop)
+        number = np.repeat(np.arange(start, stop), counts[part])
+        offset = np.arange(len(number)) - np.repeat(ends[part] - counts[part] - done, counts[part])
+        yield pairs[number, 0], pairs[number, 1], highest[number] - offset
+        start = stop

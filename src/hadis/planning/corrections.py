@@ -49,7 +49,7 @@ class Correction:
     def apply(self, row: ProfileRow) -> ProfileRow:
         """Return `row` with corrected ratios."""
         direct = _shifted(row.direct_ratio, self.direct)
-        rejected = _shifted(rejected_share(row), self.rejected)
+        rejected = _shifted(row.rejected_ratio, self.rejected)
         return replace(
             row,
             direct_ratio=direct,
@@ -106,13 +106,6 @@ def correction(state: RatioState) -> Correction:
         _shift(measured.direct, state.expected_direct, measured.planned),
         _shift(measured.escalated, state.expected_escalated, measured.judged),
     )
-
-
-def rejected_share(row: ProfileRow) -> float:
-    """Return the share of light images that a row escalates."""
-    if row.light_ratio <= 0.0:
-        return 0.0
-    return min(max((row.heavy_ratio - row.direct_ratio) / row.light_ratio, 0.0), 1.0)
 
 
 def _shift(measured: float, expected: float, total: float) -> float:

@@ -5,312 +5,200 @@ It may be called at any moment, not only every `planner.interval_s`: smoothing a
 elapsed time, and a call that finds nothing new raises no version. All memory is in `CycleState`.
 """
 
-import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from hadis.planning import (
+    caching,
     candidates,
-    corrections,
     deciding,
     forecasting,
+    observing,
+    pacing,
     placement,
     solving,
+    stating,
     summaries,
     switching,
     versioning,
 )
-from hadis.planning.corrections import RatioState, RouteCounts
-from hadis.planning.deciding import Decision, Tenure
-from hadis.planning.forecasting import DemandState, Forecast
-from hadis.planning.problems import BatchPreference, Plan, PlanStatus, Problem, RowShare
-from hadis.planning.snapshots import Snapshot
-from hadis.terms.assignments import Assignment, Lane, RoutingTable
-from hadis.terms.cascades import Cascade, PlannerMode
+from hadis.planning.caching import PlanCache
+from hadis.planning.deciding import Decision
+from hadis.planning.forecasting import Forecast
+from hadis.planning.problems import Plan, Problem
+from hadis.planning.solving import Clock
+from hadis.planning.states import CycleInput, CycleOutput, CycleState
+from hadis.terms.assignments import Lane
+from hadis.terms.cascades import PlannerMode
 from hadis.terms.ids import ModelName, WorkerName
-from hadis.terms.profiles import Profile
 
-GRACE_S = 15.0
-"""A worker that fell silent counts for the plan this long: most are back by then."""
-QUEUE_MEMORY_S = 15.0
-"""Time over which waiting requests are averaged: Little's law speaks of averages."""
-SCALE_MEMORY_S = 15.0
-"""Time over which reported latency scales are averaged: a batch or two that took long are no reason
-for another plan."""
+__all__ = ["CycleInput", "CycleOutput", "CycleState", "run_cycle"]
+
+SLOW_SWAP_INTERVALS = 2.0
+"""A swap that takes longer than this is slow: the demand has moved on before it is over."""
+
+Placed = Mapping[WorkerName, ModelName | None]
 
 
-@dataclass(frozen=True, slots=True)
-class CycleState:
-    """What one cycle hands to the next. Start with `CycleState()`; treat it as opaque."""
-
-    version: int = 0
-    at_s: float | None = None
-    basis: tuple[object, ...] = ()
-    plan: Plan | None = None
-    tenure: Tenure = field(default_factory=Tenure)
-    demand: DemandState = field(default_factory=DemandState)
-    ratios: RatioState = field(default_factory=RatioState)
-    queue: Mapping[ModelName, float] = field(default_factory=dict)
-    latency_scale: float | None = None
-    profile: Profile | None = None
-    seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
-    routing: RoutingTable | None = None
-    assignments: Mapping[WorkerName, Assignment] = field(default_factory=dict)
-    old_lanes: tuple[Lane, ...] = ()
-    progress: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CycleInput:
-    """Everything a cycle may look at.
-
-    `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
-    in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
-    a worker takes to load a model.
-    """
-
-    cascade: Cascade
-    profile: Profile | None
-    snapshot: Snapshot
-    state: CycleState
-    latency_scale: float = 1.0
-    overhead_s: float | None = None
-    swap_s: Mapping[ModelName, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class CycleOutput:
-    """What the shell applies, and the state for the next cycle.
-
-    `assignments` has an entry for every worker of the snapshot that does not drain, with the
-    version at which its own content last changed; deliver it to whoever reports an older one.
-    `routing` holds the ready workers only and goes to every router that reports an older version;
-    `summary` is its `plan` (the keys of a plan line, and version, mode, demand): it changes from
-    cycle to cycle also while the version stays, and is worth sending then too. `events` are
-    sentences for people, only about what changed in this cycle.
-    """
-
-    assignments: Mapping[WorkerName, Assignment]
-    routing: RoutingTable
-    plan: Plan
-    summary: dict[str, object]
-    events: tuple[str, ...]
-    state: CycleState
-
-
-def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) -> CycleOutput:
+def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
     """Run one cycle. `clock` only times the solver, for `solve_s`.
 
     InvalidProfile when no row of the profile fits the cascade: the shell keeps the last output.
     """
     # 1. Observe: fold the snapshot into what is remembered.
-    state = _observe(given)
+    state = observing.observe(given)
     # 2. Forecast the demand.
-    settings = given.cascade.planner
-    forecast = forecasting.forecast(
-        state.demand, smoothing=settings.demand_smoothing, interval_s=settings.interval_s
-    )
+    forecast = _forecast(given, state)
     # 3. Plan: stay, or change.
-    problem = _problem(given, state, forecast)
-    decision = _decide(given, state, problem, forecast, clock)
+    problem = stating.state_problem(given, state)
+    solver = _Solver(state.cache, clock)
+    decision = _decide(given, state, problem, forecast, solver)
     applied = decision
-    if settings.mode is PlannerMode.OBSERVE and state.plan is not None:
+    if given.cascade.planner.mode is PlannerMode.OBSERVE and state.plan is not None:
         held = solving.refresh(replace(problem, demand_per_s=forecast.mean_per_s), state.plan)
         applied = replace(decision, plan=held, changed=False)
     # 4. Place models on workers and move the lanes over.
-    assigned = {name: entry.model for name, entry in state.assignments.items()}
-    in_use = _models_of(() if state.routing is None else state.routing.lanes)
-    placed = placement.place(applied.plan.workers, given.snapshot.staying, assigned, in_use)
-    old_lanes, progress, lanes = _lanes(given, state, applied, placed.models)
+    placed = _place(given, state, applied.plan)
+    serving = _tuned(given, state, problem, forecast, placed)
+    old_lanes, progress, lanes = _lanes(given, state, applied, serving, placed)
     # 5. Apply: versions rise with what changed.
     last = versioning.Issued(state.version, state.assignments, state.routing)
-    issued = versioning.issue(last, given.snapshot, applied.plan, placed.models, lanes)
-    version, assignments, routing = issued.version, issued.assignments, issued.routing
+    used = (applied.plan,) if serving is None else (serving, applied.plan)
+    issued = versioning.issue(last, given.snapshot, used, placed, lanes)
     # 6. Report.
+    shown = serving or applied.plan
     summary = summaries.summarise(
-        given.cascade, given.profile, applied.plan, forecast, version, lanes, applied.because
+        given.cascade, given.profile, shown, forecast, issued.version, lanes, applied.because
     )
-    if settings.mode is PlannerMode.OBSERVE:
+    if given.cascade.planner.mode is PlannerMode.OBSERVE:
         summary["proposed"] = summaries.plan_line(decision.plan, given.profile)
-    events = _events(state, applied, version, summary)
+    if serving is not None:
+        summary["target_workers"] = dict(applied.plan.workers)
     return CycleOutput(
-        assignments=assignments,
-        routing=routing,
-        plan=applied.plan,
+        assignments=issued.assignments,
+        routing=issued.routing,
+        plan=shown,
         summary=summary,
-        events=events,
+        events=_events(state, applied, issued.version, summary),
         state=replace(
             state,
-            version=version,
+            version=issued.version,
             basis=_basis(given, problem.workers),
             plan=applied.plan,
+            serving=serving,
             tenure=applied.tenure,
-            routing=routing,
-            assignments={**state.assignments, **assignments},
+            routing=issued.routing,
+            assignments={**state.assignments, **issued.assignments},
             old_lanes=old_lanes,
             progress=progress,
+            cache=solver.cache,
         ),
     )
 
 
-def _observe(given: CycleInput) -> CycleState:
-    """Return the state with demand, route ratios, queues and workers of the snapshot."""
-    snapshot, state, settings = given.snapshot, given.state, given.cascade.planner
-    routers = snapshot.routers
-    demand = forecasting.observe(
+class _Solver:
+    """Solves through the plan cache, and keeps the cache for the next cycle."""
+
+    def __init__(self, cache: PlanCache, clock: Clock | None) -> None:
+        self.cache = cache
+        self.clock = clock
+
+    def __call__(self, problem: Problem) -> Plan:
+        plan, self.cache = caching.solve(self.cache, problem, clock=self.clock)
+        return plan
+
+
+def _is_slow(given: CycleInput) -> bool:
+    """Whether loading a model takes so long that thresholds have to follow the demand alone."""
+    return given.longest_swap_s > SLOW_SWAP_INTERVALS * given.cascade.planner.interval_s
+
+
+def _forecast(given: CycleInput, state: CycleState) -> Forecast:
+    """Return the demand to plan for, as far ahead as it takes until a new plan serves."""
+    settings = given.cascade.planner
+    ahead_s = given.longest_swap_s if _is_slow(given) else 0.0
+    return forecasting.forecast(
         state.demand,
-        snapshot.now_s,
-        {router.uid: router.arrived for router in routers},
         smoothing=settings.demand_smoothing,
         interval_s=settings.interval_s,
-    )
-    ratios = corrections.observe(
-        state.ratios,
-        snapshot.now_s,
-        {r.uid: RouteCounts(r.planned, r.direct, r.judged, r.escalated) for r in routers},
-        _measured_mix(given),
-        trusted=_ratios_are_trusted(given),
-    )
-    keep = _remains(state, snapshot.now_s, QUEUE_MEMORY_S)
-    waiting = _waiting(snapshot)
-    queue = {
-        name: keep * state.queue.get(name, 0.0) + (1.0 - keep) * waiting.get(name, 0)
-        for name in {*waiting, *state.queue}
-    }
-    # Who drains has been told to leave and gets no part in the plan.
-    leaving = {w.name for w in snapshot.workers if w.draining}
-    seen = {**state.seen_at_s, **{w.name: snapshot.now_s for w in snapshot.staying}}
-    return replace(
-        state,
-        at_s=snapshot.now_s,
-        demand=demand,
-        ratios=ratios,
-        queue=queue,
-        latency_scale=_latency_scale(given),
-        profile=given.profile,
-        seen_at_s={
-            name: at_s
-            for name, at_s in seen.items()
-            if name not in leaving and at_s >= snapshot.now_s - GRACE_S
-        },
-    )
-
-
-def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
-    """Return the weight that an average over about `memory_s` has kept since the last cycle."""
-    return 0.0 if state.at_s is None else 0.5 ** ((now_s - state.at_s) / (memory_s / 2))
-
-
-def _latency_scale(given: CycleInput) -> float | None:
-    """Return the recent mean of the workers' median scale; None while none has reported any.
-
-    What was said of another profile's latencies tells nothing of this one's.
-    """
-    state, snapshot = given.state, given.snapshot
-    known = state.latency_scale if state.profile == given.profile else None
-    reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
-    if not reported:
-        return known
-    fresh = statistics.median(reported)
-    if known is None:
-        return fresh
-    return fresh + _remains(state, snapshot.now_s, SCALE_MEMORY_S) * (known - fresh)
-
-
-def _measured_mix(given: CycleInput) -> tuple[RowShare, ...]:
-    """Return the rows of the plan in force as the profile has them, without any correction."""
-    plan = given.state.plan
-    if plan is None or given.profile is None:
-        return ()
-    rows = {solving.lane_key(row): row for row in given.profile.rows}
-    found = [
-        RowShare(part.share, rows[key])
-        for part in plan.mix
-        if (key := solving.lane_key(part.row)) in rows
-    ]
-    return tuple(found) if len(found) == len(plan.mix) else ()
-
-
-def _ratios_are_trusted(given: CycleInput) -> bool:
-    """Whether the routers follow the plan in force, undisturbed by overload or a change."""
-    state, settled_s = given.state, given.snapshot.now_s - given.state.tenure.changed_at_s
-    return (
-        state.plan is not None
-        and state.plan.status is not PlanStatus.OVERLOAD
-        and state.progress >= 1.0
-        and settled_s >= given.cascade.slo_s
-    )
-
-
-def _problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Problem:
-    """State the planning problem of this moment, with corrected ratios and measured latencies."""
-    cascade, snapshot = given.cascade, given.snapshot
-    everywhere_broken = _broken_everywhere(snapshot)
-    profile = candidates.usable(cascade, given.profile, everywhere_broken)
-    profile = corrections.correction(state.ratios).apply_all(profile)
-    known = {model.name for model in profile.models}
-    scale = given.latency_scale if state.latency_scale is None else state.latency_scale
-    current: dict[ModelName, int] = {}
-    for name in {w.name for w in snapshot.staying}:
-        entry = state.assignments.get(name)
-        if entry is not None and entry.model in known:
-            current[entry.model] = current.get(entry.model, 0) + 1
-    arrival = _arrivals(state, forecast)
-    return Problem(
-        profile=profile,
-        demand_per_s=forecast.mean_per_s,
-        workers=len(state.seen_at_s) or max(cascade.workers, 1),
-        slo_s=cascade.slo_s,
-        queue={n: q for n, q in state.queue.items() if n in known and arrival.get(n, 0.0) > 0},
-        arrival_per_s={n: rate for n, rate in arrival.items() if n in known},
-        current_workers=current or None,
-        swap_s={n: s for n, s in given.swap_s.items() if n in known},
-        backlog_s=_backlog_s(profile, snapshot, scale),
-        max_lanes=cascade.planner.max_lanes,
-        queue_safety_factor=cascade.planner.queue_safety_factor,
-        latency_scale=scale,
-        overhead_s=given.overhead_s,
-        batch_preference=BatchPreference.HEADROOM,
+        caution=deciding.caution(len(state.seen_at_s) or max(given.cascade.workers, 1)),
+        look_ahead_s=forecasting.LOOK_AHEAD_S + ahead_s,
     )
 
 
 def _decide(
-    given: CycleInput,
-    state: CycleState,
-    problem: Problem,
-    forecast: Forecast,
-    clock: Callable[[], float] | None,
+    given: CycleInput, state: CycleState, problem: Problem, forecast: Forecast, solver: _Solver
 ) -> Decision:
-    cascade, now_s = given.cascade, given.snapshot.now_s
+    planner = given.cascade.planner
     # A new cascade, profile or fleet makes the old plan meaningless: no patience with it.
     current = state.plan if state.basis == _basis(given, problem.workers) else None
-    if cascade.planner.mode is PlannerMode.PINNED and cascade.planner.pinned is not None:
-        mix = candidates.pinned_mix(problem.profile, cascade.planner.pinned)
-        pinned = solving.solve_mix(replace(problem, demand_per_s=forecast.mean_per_s), mix)
+    if planner.mode is PlannerMode.PINNED and planner.pinned is not None:
+        now = replace(problem, demand_per_s=forecast.mean_per_s)
+        mix = candidates.pinned_mix(problem.profile, planner.pinned)
+        pinned = solving.solve_mix(now, mix)
         changed = current is None or current.lanes != pinned.lanes
         if current is not None and not changed:
-            pinned = solving.refresh(
-                replace(problem, demand_per_s=forecast.mean_per_s), current, mix=mix
-            )
+            pinned = solving.refresh(now, current, mix=mix)
         return Decision(pinned, changed, "pinned", state.tenure)
+    if _is_slow(given):
+        plan = pacing.aim(problem, forecast, clock=solver.clock)
+        changed = current is None or plan.workers != current.workers
+        return Decision(plan, changed, "the models that the demand will need", state.tenure)
     return deciding.decide(
         problem,
         current,
         state.tenure,
         forecast,
-        now_s,
-        on_overload=cascade.planner.on_overload,
-        clock=clock,
+        given.snapshot.now_s,
+        on_overload=planner.on_overload,
+        solve=solver,
     )
 
 
-def _lanes(
+def _place(given: CycleInput, state: CycleState, plan: Plan) -> Placed:
+    assigned = {name: entry.model for name, entry in state.assignments.items()}
+    lanes = () if state.routing is None else state.routing.lanes
+    in_use = frozenset(name for lane in lanes for name in (lane.light, lane.heavy))
+    share = placement.SLOW_LOADING_SHARE if _is_slow(given) else placement.LOADING_SHARE
+    placed = placement.place(
+        plan.workers, given.snapshot.staying, assigned, in_use, loading_share=share
+    )
+    return placed.models
+
+
+def _tuned(
     given: CycleInput,
     state: CycleState,
-    decision: Decision,
-    placed: Mapping[WorkerName, ModelName | None],
+    problem: Problem,
+    forecast: Forecast,
+    placed: Placed,
+) -> Plan | None:
+    """Return what the ready workers make of the demand while others load.
+
+    None where swaps are quick, while nobody is ready, and where somebody has set what to serve.
+    """
+    if not _is_slow(given) or given.cascade.planner.mode is not PlannerMode.AUTO:
+        return None
+    pools = stating.ready_pools(given.snapshot, placed)
+    if not pools:
+        return None
+    ready = replace(
+        problem,
+        demand_per_s=forecast.mean_per_s,
+        workers=sum(pools.values()),
+        pools=pools,
+        current_workers=None,
+        swap_s={},
+    )
+    return pacing.serve(ready, state.serving)
+
+
+def _lanes(
+    given: CycleInput, state: CycleState, decision: Decision, serving: Plan | None, placed: Placed
 ) -> tuple[tuple[Lane, ...], float, tuple[Lane, ...]]:
     """Return the lanes that are being left, how far the change is, and the lanes in force."""
+    if serving is not None:
+        return (), 1.0, serving.lanes
     workers = given.snapshot.staying
     old, progress = state.old_lanes, state.progress
     if decision.changed:
@@ -321,49 +209,6 @@ def _lanes(
         progress = 1.0
     lanes = switching.blend(old, decision.plan.lanes, progress)
     return (old if progress < 1.0 else ()), progress, lanes
-
-
-def _waiting(snapshot: Snapshot) -> dict[ModelName, int]:
-    waiting: dict[ModelName, int] = {}
-    for worker in snapshot.workers:
-        for name, count in worker.waiting.items():
-            waiting[name] = waiting.get(name, 0) + count
-    return waiting
-
-
-def _backlog_s(profile: Profile, snapshot: Snapshot, scale: float) -> dict[ModelName, float]:
-    """Return the waiting work in worker-seconds a model, served in its best batches."""
-    backlog: dict[ModelName, float] = {}
-    for model in profile.models:
-        waiting = _waiting(snapshot).get(model.name, 0)
-        if waiting:
-            image_s = min(seconds / size for size, seconds in model.latency_s.items())
-            backlog[model.name] = waiting * image_s * scale
-    return backlog
-
-
-def _arrivals(state: CycleState, forecast: Forecast) -> dict[ModelName, float]:
-    """Return the rate at which the plan in force feeds each model, for Little's law."""
-    arrival: dict[ModelName, float] = {}
-    for part in () if state.plan is None else state.plan.mix:
-        for name, ratio in (
-            (part.row.light, part.row.light_ratio),
-            (part.row.heavy, part.row.heavy_ratio),
-        ):
-            rate = forecast.mean_per_s * part.share * ratio
-            if rate > 0.0:
-                arrival[name] = arrival.get(name, 0.0) + rate
-    return arrival
-
-
-def _broken_everywhere(snapshot: Snapshot) -> frozenset[ModelName]:
-    if not snapshot.workers:
-        return frozenset()
-    return frozenset.intersection(*(worker.broken for worker in snapshot.workers))
-
-
-def _models_of(lanes: tuple[Lane, ...]) -> frozenset[ModelName]:
-    return frozenset(name for lane in lanes for name in (lane.light, lane.heavy))
 
 
 def _basis(given: CycleInput, workers: int) -> tuple[object, ...]:

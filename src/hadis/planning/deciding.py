@@ -1,8 +1,9 @@
 """Stay or change: when a new plan is worth it.
 
-A plan that carries the demand stays until a clearly better one has been possible for a while, and
-at most `FREE_CHANGES` plans follow one step of the load: what noise suggests afterwards waits for
-minutes. A plan that does not carry the demand is left at once.
+A plan that carries the demand stays until the rate is known and a clearly better one is possible,
+and `FREE_CHANGES` plans may follow one step of the load: what noise suggests afterwards waits for
+minutes, unless it gains too much to be noise. A plan that does not carry the demand is left at
+once.
 """
 
 import math
@@ -12,21 +13,50 @@ from dataclasses import dataclass, replace
 from hadis.planning import arranging, solving
 from hadis.planning.forecasting import Forecast
 from hadis.planning.problems import Plan, PlanStatus, Problem
+from hadis.terms.assignments import Lane
 from hadis.terms.cascades import OnOverload
-from hadis.terms.profiles import Direction, Profile
+from hadis.terms.ids import ModelName
 
-PLAN_UTILISATION = 0.8
-"""New plans leave this much: at 80 % a lone worker's images wait two batches on average."""
-HOLD_UTILISATION = 0.95
-"""A plan in force is left only beyond this, or noise in the demand would end it."""
 WORTHWHILE_GAIN = 0.02
 """Gain in quality, of the range of the table, for which a plan that carries the load changes."""
 FREE_CHANGES = 2
 PATIENCE_S = (20.0, 45.0)
 """Time since the last change or step before the first and the second plan for better quality."""
+ENOUGH_REQUESTS = 45
+"""So many requests tell a rate to 15 %: where they come fast, patience needs no longer."""
 LATER_PATIENCE_S = 300.0
+"""Before any further plan that is barely worth it; one of k times the gain waits k * k times less,
+as noise that suggests it is so much rarer."""
 WORTHWHILE_RELIEF = 0.1
-"""Drop in predicted violations for which one overload's answer replaces another's."""
+"""How many more requests, of those on time now, must be for another answer to an overload.
+
+A share of what is served and not of the demand: under a flood every plan violates nearly all.
+"""
+
+Solve = Callable[[Problem], Plan]
+
+
+def plan_utilisation(workers: int) -> float:
+    """Return how busy a new plan may make its workers.
+
+    At 80 % a lone worker's images wait two batches on average. The more workers share a queue, the
+    busier they may be for the same wait.
+    """
+    return max(0.8, 1.0 - 0.4 / workers)
+
+
+def hold_utilisation(workers: int) -> float:
+    """Return how busy a plan in force may become before it is left: noise must not end it."""
+    return max(0.95, 1.0 - 0.1 / workers)
+
+
+def caution(workers: int) -> float:
+    """Return the factor on the headroom for what is not yet known of the demand.
+
+    A plan that turns out too small costs another change: in a small fleet a jump in quality, in a
+    large one a small step, while the waiting work makes up for it.
+    """
+    return min(1.0, 4.0 / workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +86,7 @@ def decide(
     now_s: float,
     *,
     on_overload: OnOverload,
-    clock: Callable[[], float] | None = None,
+    solve: Solve = solving.solve,
 ) -> Decision:
     """Return the plan to be in force from now on.
 
@@ -65,29 +95,46 @@ def decide(
     """
     if forecast.stepped_at_s > tenure.stepped_at_s:
         tenure = replace(tenure, stepped_at_s=forecast.stepped_at_s, changes=0)
-    hold = replace(problem, demand_per_s=forecast.mean_per_s, utilisation_limit=HOLD_UTILISATION)
-    make = replace(problem, demand_per_s=forecast.planned_per_s, utilisation_limit=PLAN_UTILISATION)
+    hold = replace(
+        problem,
+        demand_per_s=forecast.mean_per_s,
+        utilisation_limit=hold_utilisation(problem.workers),
+    )
+    make = replace(
+        problem,
+        demand_per_s=forecast.planned_per_s,
+        utilisation_limit=plan_utilisation(problem.workers),
+    )
     if current is None:
-        return _change(solving.solve(make, clock=clock), hold, tenure, now_s, "first plan")
+        return _change(solve(make), hold, tenure, now_s, "first plan")
 
     held = solving.refresh(hold, current)
     arrangement = arranging.at(hold, held.mix, held.workers, held.batch)
     fits = sum(held.workers.values()) <= problem.workers and arranging.carries(hold, arrangement)
     overloaded = current.status is PlanStatus.OVERLOAD
     if fits and not overloaded:
-        if now_s - max(tenure.changed_at_s, tenure.stepped_at_s) < _patience_s(tenure):
+        waited_s = now_s - max(tenure.changed_at_s, tenure.stepped_at_s)
+        if waited_s < _first_patience_s(tenure, forecast.mean_per_s):
             return Decision(held, False, "carries the demand", tenure)
-        candidate = solving.solve(make, clock=clock)
-        if candidate.status is not PlanStatus.OVERLOAD and _gain(problem.profile, held, candidate):
+        candidate = solve(make)
+        gain = _gain(problem, held, candidate)
+        if gain > WORTHWHILE_GAIN and waited_s >= _patience_s(tenure, gain):
             return _change(candidate, hold, tenure, now_s, "better quality has become possible")
         return Decision(replace(held, solve_s=candidate.solve_s), False, "still best", tenure)
 
-    candidate = solving.solve(make, clock=clock)
+    candidate = solve(make)
+    if candidate.status is PlanStatus.OVERLOAD:
+        # Nothing leaves room for what is not known of the demand; perhaps something carries it.
+        candidate = replace(solving.solve(hold), solve_s=candidate.solve_s)
     if candidate.status is PlanStatus.OVERLOAD:
         return _overload(candidate, held, hold, tenure, now_s, on_overload)
     if overloaded and fits and now_s - tenure.changed_at_s < PATIENCE_S[0]:
         return Decision(held, False, "waiting until the overload is over for good", tenure)
     why = "the overload is over" if overloaded else "the plan in force cannot carry the demand"
+    if fits and _same(candidate, held):
+        reasons = replace(held.reasons, predicted_violation_ratio=0.0)
+        held = replace(held, status=candidate.status, solve_s=candidate.solve_s, reasons=reasons)
+        return Decision(held, False, why, tenure)
     return _change(candidate, hold, tenure, now_s, why)
 
 
@@ -110,8 +157,9 @@ def _overload(
     )
     if same_size and on_overload is OnOverload.SHED:
         return Decision(kept, False, "sheds what the plan in force cannot carry", tenure)
-    relief = missed - candidate.reasons.predicted_violation_ratio
-    if same_size and (_same(candidate, held) or relief < WORTHWHILE_RELIEF):
+    on_time = 1.0 - candidate.reasons.predicted_violation_ratio
+    is_relief = on_time >= (1.0 + WORTHWHILE_RELIEF) * (1.0 - missed)
+    if same_size and (_same(candidate, held) or not is_relief):
         return Decision(kept, False, "nothing carries the demand better", tenure)
     return _change(candidate, hold, tenure, now_s, "overload: fewest predicted violations")
 
@@ -123,26 +171,42 @@ def _change(plan: Plan, hold: Problem, tenure: Tenure, now_s: float, because: st
     return Decision(shown, True, because, tenure)
 
 
-def _patience_s(tenure: Tenure) -> float:
+def _first_patience_s(tenure: Tenure, rate_per_s: float) -> float:
+    """Return how long to wait before looking for a better plan at all."""
+    patience_s = PATIENCE_S[min(tenure.changes, len(PATIENCE_S) - 1)]
+    return min(patience_s, ENOUGH_REQUESTS / rate_per_s) if rate_per_s > 0.0 else patience_s
+
+
+def _patience_s(tenure: Tenure, gain: float) -> float:
+    """Return how long a plan has to stay before one with this gain replaces it."""
     if tenure.changes < FREE_CHANGES:
-        return PATIENCE_S[tenure.changes]
-    return LATER_PATIENCE_S
+        return 0.0
+    return LATER_PATIENCE_S * (WORTHWHILE_GAIN / gain) ** 2
 
 
-def _gain(profile: Profile, held: Plan, candidate: Plan) -> bool:
-    metric = profile.quality.metric
-    values = [row.measured[metric] for row in profile.rows]
-    sign = 1.0 if profile.quality.direction is Direction.HIGHER else -1.0
-    gain = sign * (candidate.quality - held.quality)
-    return gain > WORTHWHILE_GAIN * (max(values) - min(values)) and not _same(candidate, held)
+def _gain(problem: Problem, held: Plan, candidate: Plan) -> float:
+    """Return what the candidate gains after its swaps, as a share of the table's range."""
+    values = [row.measured[problem.profile.quality.metric] for row in problem.profile.rows]
+    span = max(values) - min(values)
+    if candidate.status is PlanStatus.OVERLOAD or _same(candidate, held) or span <= 0.0:
+        return 0.0
+    swaps = arranging.cost(problem, candidate.workers)
+    return (problem.sign * (candidate.quality - held.quality) - swaps) / span
 
 
 def _same(first: Plan, second: Plan) -> bool:
-    return (
-        first.lanes == second.lanes
-        and first.workers == second.workers
-        and first.batch == second.batch
-    )
+    """Tell whether two plans do the same; what a pair's heavy model is, does not matter unused."""
+    return first.workers == second.workers and _effects(first) == _effects(second)
+
+
+def _effects(plan: Plan) -> list[tuple[Lane, dict[ModelName, int | None]]]:
+    effects = []
+    for part in plan.mix:
+        lane = part.lane()
+        if part.row.heavy_ratio == 0:
+            lane = replace(lane, heavy=lane.light)
+        effects.append((lane, {name: plan.batch.get(name) for name in (lane.light, lane.heavy)}))
+    return effects
 
 
 def _missed(hold: Problem, held: Plan) -> float:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from hadis.planning import queueing, tables
+import numpy as np
+
+from hadis.planning import arranging, queueing, tables
 from hadis.planning.problems import Problem, RowShare
 from hadis.terms.ids import ModelName
 
@@ -19,24 +21,17 @@ def mean_latency_s(
     A pool that cannot keep up has no mean; requests leave it at their deadline at the latest, so
     that the SLO bounds the result.
     """
-    profile = problem.profile
-    overhead_s = profile.overhead_s if problem.overhead_s is None else problem.overhead_s
-    passes: dict[ModelName, float] = dict.fromkeys(workers, 0.0)
-    scored: dict[ModelName, float] = dict.fromkeys(workers, 0.0)
-    for part in mix:
-        row = part.row
-        shares = tables.scored_shares(row, profile.deliver)
-        stages = ((row.light, row.light_ratio), (row.heavy, row.heavy_ratio))
-        for (name, ratio), share in zip(stages, shares, strict=True):
-            if ratio > 0.0:
-                passes[name] += part.share * ratio
-                scored[name] += part.share * ratio * share
-    mean_s = overhead_s
-    for name, ratio in passes.items():
-        if ratio > 0.0:
-            batch_s = _batch_seconds(problem, name, batch[name], scored[name] / ratio)
-            mean_s += ratio * queueing.mean_response_s(
-                problem.demand_per_s * ratio, workers[name], batch_s
+    table = arranging.table_of(problem, mix)
+    shares = np.array([part.share for part in mix])
+    passes = shares @ table.spread(table.ratio)
+    scored = shares @ table.spread(table.ratio * table.scored)
+    mean_s = table.overhead_s
+    for name, size in batch.items():
+        i = table.index(name)
+        if passes[i] > 0.0:
+            batch_s = _batch_seconds(problem, name, size, float(scored[i] / passes[i]))
+            mean_s += float(passes[i]) * queueing.mean_response_s(
+                problem.demand_per_s * float(passes[i]), workers[name], batch_s
             )
     return min(mean_s, problem.slo_s) if math.isfinite(mean_s) else problem.slo_s
 

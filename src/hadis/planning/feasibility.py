@@ -10,19 +10,20 @@ import numpy as np
 
 from hadis.planning import tables
 from hadis.planning.problems import Problem
-from hadis.planning.tables import Bools, Floats, Table
+from hadis.planning.tables import Bools, Floats, Ints, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Feasibility:
     """Per row, and batch numbers of the light and the heavy stage on axes 1 and 2.
 
-    `workers` and `path_s` are what the row asks for; infinite where the two batch numbers cannot go
-    together. `in_time` and `fits` compare them with the SLO and with the fleet.
+    `workers` (those that the backlog of other models keeps busy among them) and `path_us` are what
+    the row asks for; `workers` is infinite where the two batch numbers cannot go together.
+    `in_time` and `fits` compare them with the SLO and with the fleet.
     """
 
     workers: Floats
-    path_s: Floats
+    path_us: Ints
     in_time: Bools
     fits: Bools
     feasible: Bools
@@ -31,16 +32,24 @@ class Feasibility:
 def assess(problem: Problem, table: Table) -> Feasibility:
     """Return what each row needs and whether it may have it."""
     limit = problem.utilisation_limit
-    need = tables.whole_workers(table.load, table.uses[:, :, None], limit)
-    workers = need[:, 0, :, None] + need[:, 1, None, :]
-    together = tables.whole_workers(
-        table.load[:, 0] + table.load[:, 1], np.asarray(table.uses.any(axis=1))[:, None], limit
+    extra = np.where(table.uses, table.extra[table.model], 0.0)[:, :, None]
+    need = tables.whole_workers(table.load + extra, table.uses[:, :, None], limit)
+    both = table.load.sum(axis=1) + extra.max(axis=1)
+    together = tables.whole_workers(both, np.asarray(table.uses.any(axis=1))[:, None], limit)
+    alone = np.eye(table.load.shape[2], dtype=bool)
+    twins = table.twins[:, None, None]
+
+    apart = need[:, 0, :, None] + need[:, 1, None, :]
+    workers = np.where(twins, np.where(alone, together[:, :, None], np.inf), apart)
+    workers = workers + table.stranded[:, None, None]
+    caps = table.caps[table.model][:, :, None]
+    within = need <= caps
+    in_pools = np.where(
+        twins,
+        (together <= caps[:, 0])[:, :, None],
+        within[:, 0, :, None] & within[:, 1, None, :],
     )
-    width = table.load.shape[2]
-    diagonal = np.where(np.eye(width, dtype=bool), together[:, :, None], np.inf)
-    workers = np.where(table.twins[:, None, None], diagonal, workers)
-    path_s = table.path_s[:, 0, :, None] + table.path_s[:, 1, None, :] + table.overhead_s
-    in_time = np.isfinite(workers) & (path_s <= problem.slo_s + tables.ROUNDING)
-    fits = workers <= problem.workers
-    feasible = np.asarray((in_time & fits).any(axis=(1, 2)))
-    return Feasibility(workers, path_s, in_time, fits, feasible)
+    path_us = table.path_us[:, 0, :, None] + table.path_us[:, 1, None, :]
+    in_time = np.isfinite(workers) & (path_us <= table.limit_us)
+    fits = in_pools & (workers <= problem.workers + tables.ROUNDING)
+    return Feasibility(workers, path_us, in_time, fits, (in_time & fits).any(axis=(1, 2)))

@@ -130,8 +130,18 @@ def step_start(samples: Sequence[Sample]) -> int:
     return at
 
 
-def forecast(state: DemandState, *, smoothing: float, interval_s: float) -> Forecast:
-    """Return the demand that the samples speak for; zero without any."""
+def forecast(
+    state: DemandState,
+    *,
+    smoothing: float,
+    interval_s: float,
+    caution: float = 1.0,
+    look_ahead_s: float = LOOK_AHEAD_S,
+) -> Forecast:
+    """Return the demand that the samples speak for; zero without any.
+
+    `caution` multiplies the headroom; `look_ahead_s` is when a plan made now will be at its best.
+    """
     if not state.samples:
         return Forecast(stepped_at_s=state.stepped_at_s)
     count = sum(s.arrivals for s in state.samples)
@@ -142,12 +152,12 @@ def forecast(state: DemandState, *, smoothing: float, interval_s: float) -> Fore
     mean = max(mean, quick - 3.0 * spread)
     errors = next(count for below_s, count in HEADROOM if evidence_s < below_s)
     margin = errors * math.sqrt(count + 1.0) / evidence_s
-    ahead = LOOK_AHEAD_S * _rising_per_s2(state.samples)
+    ahead = look_ahead_s * _rising_per_s2(state.samples)
     if state.mixed:
         # On average a step falls in the middle of its sample: the other half was the old rate.
         ahead = max(ahead, mean)
     # Nobody has asked for anything yet: no headroom, or an idle fleet would plan for a crowd.
-    planned = mean + margin + ahead if count else 0.0
+    planned = mean + caution * margin + ahead if count else 0.0
     return Forecast(mean, planned, evidence_s, state.stepped_at_s)
 
 

@@ -3,47 +3,55 @@
 Data
   k in rows: threshold configurations of all pairs of the lookup table;
   i in models, b in batch sizes of a model;
-  S workers, T the SLO, quality Q_k;
+  S workers, of which a model may have S_i; T the SLO; quality Q_k;
   n_kib: whole workers that row k needs at model i in batches of b: the load lambda * r_ki times
-         the seconds an image, over the share of its time that a worker may be busy, rounded up;
-  t_kib: seconds that row k's path spends at model i: the batch L_ib, scoring, and the wait
-         alpha * Q_i / lambda_i by Little's law, once for each stage that the row runs there;
-  c_i:   workers that hold model i now.
+         the seconds an image, and the backlog to work off, over the share of its time that a
+         worker may be busy, rounded up;
+  m_k:   workers that the backlog of models which row k does not use keeps busy;
+  t_kib: time that row k's path spends at model i: the batch L_ib, scoring, the batch that is
+         running already, and the wait alpha * Q_i / lambda_ki by Little's law (lambda_ki: what
+         row k sends to the model), once for each stage that the row runs there;
+  c_i:   workers that hold model i now;  p_i: the quality that one swap to it costs.
 
 Variables
   z_k in {0, 1}   the configuration that is chosen
   y_ib in {0, 1}  the batch size of a model
-  x_i in 0..S     workers of a model
-  d_i in 0..S     workers of a model that must load it first
+  x_i in 0..S_i   workers of a model
+  d_i in 0..S_i   workers of a model that must load it first
 
 Constraints (numbers as in section 4.4 of the paper)
-  (3) sum_k z_k = 1;  sum_b y_ib = 1 for each i;  sum_i x_i <= S
+  (3) sum_k z_k = 1;  sum_b y_ib = 1 for each i;  sum_i x_i + sum_k m_k z_k <= S
   (4) x_i >= sum_k n_kib z_k                      for each i, b with y_ib = 1
   (5) t_i >= sum_k t_kib z_k                      for each i, b with y_ib = 1;  sum_i t_i <= T
   (7) d_i >= x_i - c_i                            the swaps, where the current workers are known
 
 Objective
-  (6) the best Q_k; among equals the fewest swaps sum_i d_i; then the shortest path sum_i t_i.
+  (6) the best sum_k Q_k z_k - sum_i p_i d_i; among equals the fewest swaps sum_i d_i; then the
+      shortest path sum_i t_i.
 
 In words: pick one configuration, one batch size for every model and so many workers that every
 model keeps up with what the configuration sends it, no path takes longer than the SLO, and no other
-choice promises better pictures. Everything is whole numbers: qualities enter as ranks, seconds as
-milliseconds rounded up.
+choice promises better pictures after what its swaps cost. Everything is whole numbers: times are
+microseconds; qualities enter as ranks where swaps are free, so that no two of them are ever
+confused, and else in hundred-millionths of the table's range.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ortools.sat.python import cp_model
 
-from hadis.planning import feasibility, tables
+from hadis.planning import tables
+from hadis.planning.feasibility import Feasibility
 from hadis.planning.problems import PlanStatus, Problem
-from hadis.planning.tables import Table
+from hadis.planning.tables import Floats, Ints, Table
 
-TICKS_PER_S = 1000
-"""Resolution of the path's seconds: a millisecond, as the profile's latencies are measured."""
+RESOLUTION = 100_000_000
+"""Parts of the table's range of quality that are told apart where swaps have a price."""
+LARGEST = 2**61
+"""The objective stays below this, with room for CP-SAT's own sums of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,103 +62,136 @@ class Choice:
     status: PlanStatus
 
 
-def choose(problem: Problem, table: Table) -> Choice | None:
+def choose(problem: Problem, table: Table, assessed: Feasibility) -> Choice | None:
     """Return the best row that is feasible alone; None when no row is.
 
     Rows that no batch sizes make feasible are left out before the model is built: the solver would
     only find them infeasible again, at ten times the cost.
     """
-    candidates = np.flatnonzero(feasibility.assess(problem, table).feasible)
-    if not len(candidates):
+    rows = np.flatnonzero(assessed.feasible)
+    if not len(rows):
         return None
-    program = _Program(problem, table, [int(row) for row in candidates])
-    return program.solve()
+    return _Program(problem, table, rows[np.argsort(-table.quality[rows], kind="stable")]).solve()
 
 
 class _Program:
-    """The constraint program over some rows of a table."""
+    """The constraint program over some rows of a table, the best quality first."""
 
-    def __init__(self, problem: Problem, table: Table, rows: list[int]) -> None:
+    def __init__(self, problem: Problem, table: Table, rows: Ints) -> None:
         self.problem = problem
         self.table = table
         self.rows = rows
         self.model = cp_model.CpModel()
         self.z = [self.model.new_bool_var(f"z{row}") for row in rows]
-        self.used = sorted({int(i) for i in table.model[rows][table.uses[rows]]})
-        limit = math.floor((problem.slo_s - table.overhead_s) * TICKS_PER_S + tables.ROUNDING)
-        self.limit = max(limit, 0)
+        uses = table.spread(table.uses.astype(np.int64))[rows] > 0
+        self.used = [int(i) for i in np.flatnonzero(uses.any(axis=0))]
+        self.need, self.path_us = self._needs(uses)
 
     def solve(self) -> Choice:
         """Build the model and solve it; a time-out gives the best row found so far."""
-        model, problem = self.model, self.problem
+        model, table = self.model, self.table
         model.add_exactly_one(self.z)  # (3)
-        x = {i: model.new_int_var(0, problem.workers, f"x{i}") for i in self.used}
-        t = {i: model.new_int_var(0, self.limit, f"t{i}") for i in self.used}
-        model.add(sum(x.values()) <= problem.workers)  # (3)
-        model.add(sum(t.values()) <= self.limit)  # (5)
-        for i in self.used:
-            self._add_batches(i, x[i], t[i])
+        x = {i: model.new_int_var(0, int(table.caps[i]), f"x{i}") for i in self.used}
+        t = {i: model.new_int_var(0, table.limit_us, f"t{i}") for i in self.used}
+        reserved = self._over_rows(np.ceil(table.stranded[self.rows] - tables.ROUNDING))
+        model.add(_total(list(x.values())) + reserved <= self.problem.workers)  # (3)
+        model.add(_total(list(t.values())) <= table.limit_us)  # (5)
+        y = [variable for i in self.used for variable in self._add_batches(i, x[i], t[i])]
+        d = self._swaps(x)
+        model.maximize(self._objective(t, d))  # (6)
+        # The best row is tried first, so that what is left is to prove that no tie is better.
+        model.add_decision_strategy([*self.z, *y], cp_model.CHOOSE_FIRST, cp_model.SELECT_MAX_VALUE)
+        model.add_decision_strategy(
+            [*x.values(), *t.values(), *d.values()],
+            cp_model.CHOOSE_FIRST,
+            cp_model.SELECT_MIN_VALUE,
+        )
+        return self._run()
 
-        ranks = np.unique(self.table.quality[self.rows], return_inverse=True)[1]
-        swap_weight = self.limit + 1
-        rank_weight = swap_weight * (problem.workers + 1)
-        objective = self._over_rows(rank_weight * ranks)  # (6)
-        objective -= cp_model.LinearExpr.sum(list(t.values()))
-        if problem.current_workers is not None:
-            objective -= swap_weight * cp_model.LinearExpr.sum(self._swaps(x))
-        model.maximize(objective)
-        return self._run(ranks)
-
-    def _add_batches(self, i: int, x: cp_model.IntVar, t: cp_model.IntVar) -> None:
-        """State (3), (4) and (5) for one model under each of its batch sizes."""
-        table, limit = self.table, self.problem.utilisation_limit
-        y = [self.model.new_bool_var(f"y{i},{b}") for b in table.batches[i]]
-        self.model.add_exactly_one(y)
-        at = (table.model[self.rows] == i) & table.uses[self.rows]
-        for position, chosen in enumerate(y):
-            load = np.where(at, table.load[self.rows, :, position], 0.0).sum(axis=1)
-            need = tables.whole_workers(load, at.any(axis=1), limit)
-            path_s = np.where(at, table.path_s[self.rows, :, position], 0.0).sum(axis=1)
-            ticks = np.ceil(path_s * TICKS_PER_S - tables.ROUNDING)
-            impossible = (need > self.problem.workers) | (ticks > self.limit)
-            for k in np.flatnonzero(impossible):
-                self.model.add_bool_or(~self.z[k], ~chosen)
-            workers = self._over_rows(np.where(impossible, 0, need))
-            seconds = self._over_rows(np.where(impossible, 0, ticks))
-            self.model.add(x >= workers).only_enforce_if(chosen)  # (4)
-            self.model.add(t >= seconds).only_enforce_if(chosen)  # (5)
-
-    def _over_rows(self, coefficients: np.ndarray) -> Any:
-        """Return sum_k coefficient_k z_k over the rows whose coefficient is not 0."""
-        chosen = np.flatnonzero(coefficients)
-        return cp_model.LinearExpr.weighted_sum(
-            [self.z[k] for k in chosen], [int(coefficients[k]) for k in chosen]
+    def _needs(self, uses: Any) -> tuple[Floats, Ints]:
+        """Return n_kib and t_kib; what cannot be had is one more than there is."""
+        table = self.table
+        load = table.spread(table.load)[self.rows] + table.extra[:, None] * uses[:, :, None]
+        need = tables.whole_workers(load, uses[:, :, None], self.problem.utilisation_limit)
+        path_us = table.spread(table.path_us)[self.rows]
+        return (
+            np.minimum(need, table.caps[:, None] + 1),
+            np.minimum(path_us, table.limit_us + 1),
         )
 
-    def _swaps(self, x: dict[int, cp_model.IntVar]) -> list[cp_model.IntVar]:
-        """State (7) and return the swaps a model."""
-        current = self.problem.current_workers or {}
-        swaps = []
-        for i, workers in x.items():
-            d = self.model.new_int_var(0, self.problem.workers, f"d{i}")
-            self.model.add(d >= workers - current.get(self.table.models[i], 0))  # (7)
-            swaps.append(d)
-        return swaps
+    def _add_batches(self, i: int, x: cp_model.IntVar, t: cp_model.IntVar) -> list[Any]:
+        """State (3), (4) and (5) for one model under each of its batch sizes."""
+        y = [self.model.new_bool_var(f"y{i},{b}") for b in self.table.batches[i]]
+        self.model.add_exactly_one(y)
+        for position, chosen in enumerate(y):
+            workers = self._over_rows(self.need[:, i, position])
+            us = self._over_rows(self.path_us[:, i, position])
+            self.model.add(x >= workers).only_enforce_if(chosen)  # (4)
+            self.model.add(t >= us).only_enforce_if(chosen)  # (5)
+        return y
 
-    def _run(self, ranks: np.ndarray) -> Choice:
+    def _swaps(self, x: dict[int, cp_model.IntVar]) -> dict[int, cp_model.IntVar]:
+        """State (7) and return the swaps a model."""
+        held = self.table.held
+        if held is None:
+            return {}
+        d = {i: self.model.new_int_var(0, int(self.table.caps[i]), f"d{i}") for i in x}
+        for i, swaps in d.items():
+            self.model.add(swaps >= x[i] - int(held[i]))  # (7)
+        return d
+
+    def _objective(self, t: dict[int, cp_model.IntVar], d: dict[int, cp_model.IntVar]) -> Any:
+        """Return (6), its three parts weighed so that none ever outweighs the one before it."""
+        worth, price = self._worth(list(d))
+        swaps_end = self.problem.workers + 1
+        # Ties in the path are told apart as finely as 64 bits allow: in microseconds, up to fleets
+        # of thousands of workers.
+        levels = int(worth.max()) + max(price.values(), default=0) * self.problem.workers + 1
+        coarse = max(1, -(-levels * swaps_end * (self.table.limit_us + 3) // LARGEST))
+        path_end = self.table.limit_us // coarse + 2
+        path = self.model.new_int_var(0, path_end - 1, "path")
+        self.model.add(coarse * path >= _total(list(t.values())))
+        objective = self._over_rows(worth, scale=swaps_end * path_end)
+        for i, swaps in d.items():
+            objective -= (price[i] * swaps_end + 1) * path_end * swaps
+        return objective - path
+
+    def _worth(self, models: Sequence[int]) -> tuple[Ints, dict[int, int]]:
+        """Return the rows' qualities and the models' swap prices as whole numbers."""
+        quality = self.table.quality[self.rows]
+        if not self.table.price.any():
+            return np.unique(quality, return_inverse=True)[1], dict.fromkeys(models, 0)
+        unit = (self.table.quality.max() - self.table.quality.min()) / RESOLUTION
+        worth = np.rint((quality - quality.min()) / unit).astype(np.int64)
+        return worth, {i: int(np.rint(self.table.price[i] / unit)) for i in models}
+
+    def _over_rows(self, coefficients: Any, scale: int = 1) -> Any:
+        """Return sum_k scale * coefficient_k z_k over the rows whose coefficient is not 0."""
+        chosen = np.flatnonzero(coefficients)
+        return cp_model.LinearExpr.weighted_sum(
+            [self.z[k] for k in chosen], [int(coefficients[k]) * scale for k in chosen]
+        )
+
+    def _run(self) -> Choice:
         solver = cp_model.CpSolver()
         # One thread: a pod has few cores, and CP-SAT otherwise starts one for each of the node's.
         solver.parameters.num_workers = 1
         # Its own handler would leave SIGINT at the default: the next Ctrl-C would kill the caller.
         solver.parameters.catch_sigint_signal = False
-        # A program this small gains nothing from relaxations (measured at 600 and 960 rows).
+        # A program this small gains nothing from relaxations or presolve (`benchmarks/planner.py`).
         solver.parameters.linearization_level = 0
+        solver.parameters.cp_model_presolve = False
+        solver.parameters.search_branching = cp_model.FIXED_SEARCH
         solver.parameters.max_time_in_seconds = self.problem.time_limit_s
         status = solver.solve(self.model)
         if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             chosen = next(k for k, z in enumerate(self.z) if solver.boolean_value(z))
             proved = PlanStatus.OPTIMAL if status == cp_model.OPTIMAL else PlanStatus.FEASIBLE
-            return Choice(self.rows[chosen], proved)
-        # Out of time before any solution, or a path within a tick of the SLO: every row here is
-        # feasible alone, so that the best of them still holds all constraints.
-        return Choice(self.rows[int(np.argmax(ranks))], PlanStatus.FEASIBLE)
+            return Choice(int(self.rows[chosen]), proved)
+        # Out of time before any solution: every row here is feasible alone, so that the best of
+        # them still holds all constraints.
+        return Choice(int(self.rows[0]), PlanStatus.FEASIBLE)
+
+
+def _total(variables: Sequence[Any]) -> Any:
+    return cp_model.LinearExpr.sum(variables)

@@ -15,6 +15,8 @@ from hadis.terms.ids import ModelName, WorkerName
 
 LOADING_SHARE = 0.25
 """Part of the fleet that may load at the same time; at least one worker."""
+SLOW_LOADING_SHARE = 0.2
+"""The same where a load outlasts several cycles: three of sixteen, so that thirteen serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,17 @@ def place(
     workers: Sequence[ObservedWorker],
     assigned: Mapping[WorkerName, ModelName | None],
     in_use: Collection[ModelName],
+    *,
+    loading_share: float = LOADING_SHARE,
 ) -> Placement:
     """Return the next step towards `wanted` workers a model.
 
     `assigned` holds the models of the last placement, `in_use` those of the routing table in force.
+    At most `loading_share` of the workers load at the same time.
     """
     present = {w.name: assigned.get(w.name) for w in workers}
     target = _target(wanted, workers, present)
-    budget = max(1, math.floor(LOADING_SHARE * len(workers)))
+    budget = max(1, math.floor(loading_share * len(workers)))
     # Who was told to load but is not there yet is loading, and uses up the budget.
     budget -= sum(
         1

@@ -18,12 +18,16 @@ LONGEST_QUEUE = 200
 """Where the chain is cut off: beyond it a deadline of any use is missed anyway."""
 
 
+NEGLIGIBLE = 1e-9
+"""A pool that is busy for less than this share of its time keeps nobody waiting."""
+
+
 def mean_response_s(arrival_per_s: float, workers: int, batch_s: Sequence[float]) -> float:
     """Return mean seconds from arrival to result; infinite where the pool cannot keep up.
 
     `batch_s[n - 1]` is the time of a batch of n; its length is the largest batch.
     """
-    if arrival_per_s <= 0.0:
+    if arrival_per_s * batch_s[0] < NEGLIGIBLE:
         return batch_s[0]
     if workers <= 0:
         return math.inf
@@ -44,18 +48,19 @@ def _alone(arrival_per_s: float, batch_s: Floats) -> tuple[float, float, float]:
 
     # Transitions: what was left plus Poisson arrivals during the batch; the cut-off state keeps
     # whatever would go beyond it.
-    mean = arrival_per_s * seconds
+    mean = arrival_per_s * batch_s[:, None]
     log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, LONGEST_QUEUE + 1)))))
-    arrivals = np.exp(waiting * np.log(mean)[:, None] - mean[:, None] - log_factorial)
-    chain = np.zeros((LONGEST_QUEUE + 1, LONGEST_QUEUE + 1))
-    for state, start in enumerate(left):
-        chain[state, start:] = arrivals[state, : LONGEST_QUEUE + 1 - start]
+    arrivals = np.exp(waiting * np.log(mean) - mean - log_factorial)
+    fresh = waiting[None, :] - left[:, None]
+    chain = np.where(fresh >= 0, arrivals[(size - 1)[:, None], np.maximum(fresh, 0)], 0.0)
     chain[:, -1] += 1.0 - chain.sum(axis=1)
 
-    equations = np.vstack([chain.T - np.eye(LONGEST_QUEUE + 1), np.ones(LONGEST_QUEUE + 1)])
-    target = np.zeros(LONGEST_QUEUE + 2)
+    # The last balance equation follows from the others; that all shares add up takes its place.
+    equations = chain.T - np.eye(LONGEST_QUEUE + 1)
+    equations[-1] = 1.0
+    target = np.zeros(LONGEST_QUEUE + 1)
     target[-1] = 1.0
-    share = np.clip(np.linalg.lstsq(equations, target, rcond=None)[0], 0.0, None)
+    share = np.clip(np.linalg.solve(equations, target), 0.0, None)
     share /= share.sum()
 
     length_s = seconds + np.where(waiting == 0, 1.0 / arrival_per_s, 0.0)

@@ -5,7 +5,7 @@ No clock is read here: a caller that wants `solve_s` passes one.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hadis.errors import InvalidInput
 from hadis.planning import (
@@ -13,16 +13,19 @@ from hadis.planning import (
     blending,
     expecting,
     explaining,
+    feasibility,
     formulation,
     overloads,
     tables,
 )
 from hadis.planning.arranging import Arrangement
+from hadis.planning.feasibility import Feasibility
 from hadis.planning.problems import Plan, PlanStatus, Problem, RowShare
 from hadis.planning.tables import Table
-from hadis.terms.profiles import Direction, ProfileRow
+from hadis.terms.profiles import ProfileRow
 
 Clock = Callable[[], float]
+MOST_WORKERS = 1_000_000
 
 
 def solve(problem: Problem, *, clock: Clock | None = None) -> Plan:
@@ -32,20 +35,58 @@ def solve(problem: Problem, *, clock: Clock | None = None) -> Plan:
     """
     started_s = clock() if clock else 0.0
     table = tables.build(problem, problem.profile.rows)
-    choice = formulation.choose(problem, table)
-    status = PlanStatus.OPTIMAL if choice is None else choice.status
-    mix: tuple[RowShare, ...] | None
-    mix = None if choice is None else (RowShare(1.0, table.rows[choice.row]),)
-    if problem.max_lanes > 1:
-        mix = blending.mix(problem, table, None if choice is None else choice.row) or mix
-    arrangement = None if mix is None else arranging.arrange(problem, mix)
-    violation_ratio = 0.0
-    if mix is None or arrangement is None:
+    assessed = feasibility.assess(problem, table)
+    found = _best(problem, table, assessed)
+    if found is None:
         relief = overloads.relieve(problem, table)
-        status, violation_ratio = PlanStatus.OVERLOAD, relief.violation_ratio
-        mix, arrangement = (RowShare(1.0, table.rows[relief.row]),), relief.arrangement
+        notes = () if relief.in_time else ("no path is within the SLO: the shortest is taken",)
+        mix = (RowShare(1.0, table.rows[relief.row]),)
+        found = _Found(
+            PlanStatus.OVERLOAD,
+            mix,
+            _staffed(problem, relief.arrangement),
+            relief.violation_ratio,
+            notes,
+        )
     solve_s = clock() - started_s if clock else 0.0
-    return _plan(problem, table, mix, arrangement, status, violation_ratio, solve_s)
+    return _plan(problem, table, assessed, found, solve_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search came to, before it is told as a plan."""
+
+    status: PlanStatus
+    mix: Sequence[RowShare]
+    arrangement: Arrangement
+    violation_ratio: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def _best(problem: Problem, table: Table, assessed: Feasibility) -> _Found | None:
+    """Return the best row or mixture that carries the demand in time; None when nothing does."""
+    found = None
+    value = -math.inf
+    choice = formulation.choose(problem, table, assessed)
+    if choice is not None:
+        mix = (RowShare(1.0, table.rows[choice.row]),)
+        arrangement = arranging.arrange(problem, mix)
+        if arrangement is not None:
+            found = _Found(choice.status, mix, _staffed(problem, arrangement))
+            value = float(table.quality[choice.row])
+            value -= arranging.cost(problem, arrangement.workers)
+    if problem.max_lanes > 1:
+        blend = blending.mix(problem, table, value)
+        if blend is not None:
+            arrangement = arranging.arrange(problem, blend.parts)
+            if arrangement is not None:
+                status = PlanStatus.OPTIMAL if blend.proved else PlanStatus.FEASIBLE
+                found = _Found(status, blend.parts, _staffed(problem, arrangement))
+    return found
+
+
+def _staffed(problem: Problem, needed: Arrangement) -> Arrangement:
+    return replace(needed, workers=arranging.give_spares(problem, needed))
 
 
 def check(problem: Problem) -> None:
@@ -53,14 +94,26 @@ def check(problem: Problem) -> None:
 
     An SLO below the fastest model's time for one image is such a field: no plan could meet it.
     """
-    if problem.workers < 1:
-        raise InvalidInput(f"workers is {problem.workers}; give at least 1", field="workers")
+    if not 1 <= problem.workers <= MOST_WORKERS:
+        raise InvalidInput(
+            f"workers is {problem.workers}; give 1 to {MOST_WORKERS}", field="workers"
+        )
     if not (math.isfinite(problem.demand_per_s) and problem.demand_per_s >= 0.0):
         raise InvalidInput(
             f"demand is {problem.demand_per_s:g}; give requests a second >= 0", field="demand"
         )
     if not (math.isfinite(problem.slo_s) and problem.slo_s > 0.0):
         raise InvalidInput(f"slo_s is {problem.slo_s:g}; give seconds > 0", field="slo_s")
+    if not 0.0 < problem.utilisation_limit <= 1.0:
+        raise InvalidInput(
+            f"utilisation_limit is {problem.utilisation_limit:g}; give a share above 0, at most 1",
+            field="utilisation_limit",
+        )
+    if not (math.isfinite(problem.queue_safety_factor) and problem.queue_safety_factor >= 0.0):
+        raise InvalidInput(
+            f"queue_safety_factor is {problem.queue_safety_factor:g}; give a number >= 0",
+            field="queue_safety_factor",
+        )
     fastest = min(problem.profile.models, key=lambda model: min(model.latency_s.values()))
     fastest_s = min(fastest.latency_s.values()) * problem.latency_scale
     if problem.slo_s < fastest_s:
@@ -91,16 +144,30 @@ def check(problem: Problem) -> None:
                 )
 
 
-def solve_mix(problem: Problem, mix: Sequence[RowShare]) -> Plan:
-    """Return the plan that runs `mix`, chosen by hand, on the workers as well as they can."""
+def solve_mix(
+    problem: Problem,
+    mix: Sequence[RowShare],
+    *,
+    status: PlanStatus = PlanStatus.FEASIBLE,
+    is_chosen: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Plan:
+    """Return the plan that runs `mix` on the workers as well as they can.
+
+    A mix that is chosen among all rows of the table is explained by what it could not have; one
+    that somebody has set is not.
+    """
+    rows = problem.profile.rows if is_chosen else [part.row for part in mix]
+    table = tables.build(problem, rows)
+    assessed = feasibility.assess(problem, table)
     arrangement = arranging.arrange(problem, mix)
-    table = tables.build(problem, [part.row for part in mix])
-    status, violation_ratio = PlanStatus.FEASIBLE, 0.0
-    if arrangement is None:
-        relief = overloads.relieve(problem, table)
-        status, violation_ratio = PlanStatus.OVERLOAD, relief.violation_ratio
-        arrangement = relief.arrangement
-    return _plan(problem, table, mix, arrangement, status, violation_ratio, 0.0)
+    if arrangement is not None:
+        found = _Found(status, mix, _staffed(problem, arrangement), notes=notes)
+    else:
+        relief = overloads.relieve(problem, tables.build(problem, [part.row for part in mix]))
+        staffed = _staffed(problem, relief.arrangement)
+        found = _Found(PlanStatus.OVERLOAD, mix, staffed, relief.violation_ratio, notes)
+    return _plan(problem, table, assessed, found, 0.0)
 
 
 def refresh(problem: Problem, plan: Plan, *, mix: Sequence[RowShare] | None = None) -> Plan:
@@ -110,15 +177,17 @@ def refresh(problem: Problem, plan: Plan, *, mix: Sequence[RowShare] | None = No
     as `mix`.
     """
     table = tables.build(problem, problem.profile.rows)
-    by_lane = {lane_key(row): row for row in problem.profile.rows}
-    mix = mix or tuple(
-        RowShare(part.share, by_lane.get(lane_key(part.row), part.row)) for part in plan.mix
-    )
+    assessed = feasibility.assess(problem, table)
+    mix = mix or mix_of_today(problem, plan.mix)
     measured = arranging.at(problem, mix, plan.workers, plan.batch)
-    fresh = _plan(
-        problem, table, mix, measured, plan.status, plan.reasons.predicted_violation_ratio, 0.0
-    )
-    return replace(fresh, workers=plan.workers, solve_s=plan.solve_s)
+    found = _Found(plan.status, mix, measured, plan.reasons.predicted_violation_ratio)
+    return _plan(problem, table, assessed, found, plan.solve_s)
+
+
+def mix_of_today(problem: Problem, mix: Sequence[RowShare]) -> tuple[RowShare, ...]:
+    """Return `mix` with its rows as the problem's table has them now, found again by lane."""
+    by_lane = {lane_key(row): row for row in problem.profile.rows}
+    return tuple(RowShare(part.share, by_lane.get(lane_key(part.row), part.row)) for part in mix)
 
 
 def lane_key(row: ProfileRow) -> tuple[str, str, float, float]:
@@ -127,38 +196,36 @@ def lane_key(row: ProfileRow) -> tuple[str, str, float, float]:
 
 
 def _plan(
-    problem: Problem,
-    table: Table,
-    mix: Sequence[RowShare],
-    arrangement: Arrangement,
-    status: PlanStatus,
-    violation_ratio: float,
-    solve_s: float,
+    problem: Problem, table: Table, assessed: Feasibility, found: _Found, solve_s: float
 ) -> Plan:
+    mix, arrangement = found.mix, found.arrangement
     metrics = set.intersection(*(set(part.row.measured) for part in mix))
     measured = {
         name: sum(part.share * part.row.measured[name] for part in mix) for name in sorted(metrics)
     }
-    value = _sign(problem) * measured[problem.profile.quality.metric]
-    workers = arranging.give_spares(problem, arrangement)
+    quality = measured[problem.profile.quality.metric]
     return Plan(
-        status=status,
+        status=found.status,
         mix=tuple(mix),
-        workers=workers,
+        workers=arrangement.workers,
         batch=arrangement.batch,
-        quality=measured[problem.profile.quality.metric],
+        quality=quality,
         measured=measured,
         direct_ratio=sum(part.share * part.row.direct_ratio for part in mix),
         light_ratio=sum(part.share * part.row.light_ratio for part in mix),
         heavy_ratio=sum(part.share * part.row.heavy_ratio for part in mix),
         latency_s=arrangement.latency_s,
-        mean_latency_s=expecting.mean_latency_s(problem, mix, workers, arrangement.batch),
+        mean_latency_s=expecting.mean_latency_s(
+            problem, mix, arrangement.workers, arrangement.batch
+        ),
         solve_s=solve_s,
         reasons=explaining.explain(
-            problem, table, value, arrangement, violation_ratio=violation_ratio
+            problem,
+            table,
+            assessed,
+            problem.sign * quality,
+            arrangement,
+            violation_ratio=found.violation_ratio,
+            notes=found.notes,
         ),
     )
-
-
-def _sign(problem: Problem) -> float:
-    return 1.0 if problem.profile.quality.direction is Direction.HIGHER else -1.0

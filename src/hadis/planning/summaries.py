@@ -82,6 +82,8 @@ def reasons_line(reasons: Reasons) -> dict[str, object]:
         "binding": reasons.binding.value,
         "idle_workers": reasons.idle_workers,
         "slack_latency_s": reasons.slack_latency_s,
+        "slack_demand_per_s": finite_or_none(reasons.slack_demand_per_s),
+        "swaps": reasons.swaps,
         "utilisation": {name: round(share, 4) for name, share in reasons.utilisation.items()},
         "predicted_violation_ratio": reasons.predicted_violation_ratio,
         "alternative": alternative_line(reasons.alternative),

@@ -1,20 +1,22 @@
 """The lookup table as arrays: what each row asks of workers and of the clock, batch by batch.
 
 Rows are on axis 0. A stage is 0 (light) or 1 (heavy); batch choices of a model are numbered, and
-unused numbers cost infinity. A pair of one model with itself has one pool that carries both stages:
-its two batch numbers must be equal.
+unused numbers cost more than anything can. A pair of one model with itself has one pool that
+carries both stages: its two batch numbers must be equal. Times are whole microseconds and rounded
+once, here, so that filter, integer program and mixture search never disagree about a deadline.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hadis.planning.problems import Problem
 from hadis.terms.ids import ModelName
-from hadis.terms.profiles import Deliver, Direction, Profile, ProfileRow
+from hadis.terms.profiles import Deliver, Profile, ProfileRow
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,27 +24,42 @@ Bools = NDArray[np.bool_]
 
 ROUNDING = 1e-9
 """Slack before a worker count is rounded up: 0.1 + 0.2 needs no second worker to make 0.3."""
+US_PER_S = 1_000_000
+NEVER_US = 2**50
+"""Longer than any deadline: 35 years."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Costs of every candidate row, for one problem.
 
-    `load[k, stage, b]`: workers kept busy when the stage runs in batches number b, before any
-    rounding. `path_s[k, stage, b]`: equation 5's term of the stage. `quality[k]`: higher is better,
-    whatever the metric's direction. `scored[k, stage]`: share of the stage's images that the
-    discriminator scores. A stage that a row never uses has load and path 0.
+    Per row and stage: `model`, the number of its model; `ratio`, the share of all requests that it
+    processes; `uses`, whether any; `scored`, the share of its images that the discriminator scores;
+    `wait_us`, the wait in its queue. Then by batch number too: `load`, workers kept busy by the
+    demand, before any rounding; `batch_us`, the rest of equation 5's term. A stage that a row never
+    uses has load and times 0. `quality[k]`: higher is better, whatever the metric's direction.
+
+    Per model: `extra`, workers kept busy by the backlog; `caps`, the workers that it may have;
+    `price`, the quality that one swap costs; `held`, the workers that hold it (None: not known).
+    `limit_us` is what the SLO leaves of `overhead_s` for the path.
     """
 
     rows: tuple[ProfileRow, ...]
     models: tuple[ModelName, ...]
     batches: tuple[tuple[int, ...], ...]
     model: Ints
+    ratio: Floats
     uses: Bools
     scored: Floats
     quality: Floats
     load: Floats
-    path_s: Floats
+    batch_us: Ints
+    wait_us: Ints
+    limit_us: int
+    extra: Floats
+    caps: Ints
+    price: Floats
+    held: Ints | None
     overhead_s: float
 
     @property
@@ -50,87 +67,96 @@ class Table:
         """Rows whose two stages share one pool."""
         return np.asarray(self.model[:, 0] == self.model[:, 1])
 
+    @property
+    def path_us(self) -> Ints:
+        """Equation 5's term of each row and stage, by batch number."""
+        return self.batch_us + self.wait_us[:, :, None]
+
+    @property
+    def stranded(self) -> Floats:
+        """Workers that each row's plan has to leave to the backlog of models it does not use."""
+        used = self.spread(self.uses.astype(np.float64)) > 0.0
+        return np.asarray(np.where(used, 0.0, self.extra).sum(axis=1))
+
+    def spread(self, stages: NDArray[Any]) -> NDArray[Any]:
+        """Return values by row and stage as sums by row and model; later axes stay."""
+        shape = (len(self.rows), len(self.models), *stages.shape[2:])
+        spread: NDArray[Any] = np.zeros(shape, dtype=stages.dtype)
+        number = np.arange(len(self.rows))
+        for stage in (0, 1):
+            spread[number, self.model[:, stage]] += stages[:, stage]
+        return spread
+
     def index(self, name: ModelName) -> int:
         """Return the number of model `name`."""
         return self.models.index(name)
 
 
-def build(problem: Problem, rows: Sequence[ProfileRow]) -> Table:
-    """Return the arrays of `rows` under the problem's demand, queues and latencies."""
+def build(
+    problem: Problem, rows: Sequence[ProfileRow], shares: Sequence[float] | None = None
+) -> Table:
+    """Return the arrays of `rows` under the problem's demand, queues and latencies.
+
+    Each row is taken as if it ran alone; with `shares` all of them run at once, and requests arrive
+    at a model by way of every row that uses it.
+    """
     profile = problem.profile
     models = tuple(model.name for model in profile.models)
     number = {name: index for index, name in enumerate(models)}
     batches = tuple(useful_batches(profile, name) for name in models)
-    width = max(len(choices) for choices in batches)
-    model = np.array([[number[row.light], number[row.heavy]] for row in rows], dtype=np.int64)
-    ratio = np.array([[row.light_ratio, row.heavy_ratio] for row in rows])
-    scored = np.array([scored_shares(row, profile.deliver) for row in rows])
-
-    seconds = np.zeros((len(models), width))
-    scoring = np.zeros((len(models), width))
-    sizes = np.ones((len(models), width))
-    offered = np.zeros((len(models), width), dtype=bool)
-    for index, name in enumerate(models):
-        latency_s = profile.latency_of(name)
-        for position, size in enumerate(batches[index]):
-            offered[index, position] = True
-            sizes[index, position] = size
-            seconds[index, position] = latency_s[size] * problem.latency_scale
-            scoring[index, position] = (
-                seconds_at(profile.scoring_latency_s, size) * problem.latency_scale
+    metric = profile.quality.metric
+    columns = np.array(
+        [
+            (
+                number[row.light],
+                number[row.heavy],
+                row.light_ratio,
+                row.heavy_ratio,
+                row.direct_ratio,
+                row.quality_threshold,
+                row.measured[metric],
             )
-
+            for row in rows
+        ]
+    )
+    model = columns[:, :2].astype(np.int64)
+    ratio = columns[:, 2:4]
     uses = ratio > 0.0
+    scored = _scored(columns, profile.deliver)
+    offered, sizes, seconds, scoring = _seconds(problem, batches)
+
     batch_s = seconds[model] + scored[:, :, None] * scoring[model]
     load = problem.demand_per_s * ratio[:, :, None] * batch_s / sizes[model]
     # The bound of equation 5 is for the longest path, on which every image is scored.
-    path_s = seconds[model] + (scored > 0)[:, :, None] * scoring[model]
-    path_s += waits(problem, models, model, ratio)[:, :, None]
-    load = np.where(offered[model], np.where(uses[:, :, None], load, 0.0), math.inf)
-    path_s = np.where(offered[model], np.where(uses[:, :, None], path_s, 0.0), math.inf)
-
-    extra = np.array([problem.backlog_s.get(name, 0.0) / problem.drain_s for name in models])
-    load += _first_use(uses, model)[:, :, None] * extra[model][:, :, None]
-    sign = 1.0 if profile.quality.direction is Direction.HIGHER else -1.0
-    quality = sign * np.array([row.measured[profile.quality.metric] for row in rows])
-    overhead_s = profile.overhead_s if problem.overhead_s is None else problem.overhead_s
+    longest_s = seconds[model] + (scored > 0)[:, :, None] * scoring[model]
+    residual_s = np.array([problem.residual_s.get(name, 0.0) for name in models])
+    longest_s = np.where(uses[:, :, None], longest_s + residual_s[model][:, :, None], 0.0)
+    longest_s = np.where(offered[model], longest_s, math.inf)
+    wait_s = _waits_s(problem, models, model, ratio, shares)
     return Table(
-        tuple(rows), models, batches, model, uses, scored, quality, load, path_s, overhead_s
+        rows=tuple(rows),
+        models=models,
+        batches=batches,
+        model=model,
+        ratio=ratio,
+        uses=uses,
+        scored=scored,
+        quality=problem.sign * columns[:, 6],
+        load=np.where(offered[model], np.where(uses[:, :, None], load, 0.0), math.inf),
+        batch_us=in_us(longest_s),
+        wait_us=in_us(np.where(uses, wait_s, 0.0)),
+        limit_us=min(int(in_us(np.array(problem.slo_s - problem.overhead))), NEVER_US - 1),
+        extra=np.array([problem.backlog_s.get(name, 0.0) / problem.drain_s for name in models]),
+        caps=_caps(problem, models),
+        price=prices(problem, models),
+        held=_held(problem, models),
+        overhead_s=problem.overhead,
     )
 
 
-def waits(problem: Problem, models: Sequence[ModelName], model: Ints, ratio: Floats) -> Floats:
-    """Return the seconds that each row's stages wait: Little's law, running batches, loading.
-
-    A queue that nothing arrives at never drains by Little's law: an infinite wait.
-    """
-    total = np.where(model[:, :1] == model[:, 1:], ratio.sum(axis=1, keepdims=True), ratio)
-    arrival = problem.demand_per_s * total
-    for index, name in enumerate(models):
-        if name in problem.arrival_per_s:
-            arrival = np.where(model == index, problem.arrival_per_s[name], arrival)
-    queue = np.array([problem.queue.get(name, 0.0) for name in models])[model]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wait_s = np.where(queue > 0, problem.queue_safety_factor * queue / arrival, 0.0)
-    current = problem.current_workers or {}
-    start_s = np.array(
-        [
-            problem.residual_s.get(name, 0.0)
-            if current.get(name, 0) > 0 or problem.current_workers is None
-            else problem.swap_s.get(name, 0.0)
-            for name in models
-        ]
-    )
-    return np.asarray(wait_s + start_s[model], dtype=np.float64)
-
-
-def scored_shares(row: ProfileRow, deliver: Deliver) -> tuple[float, float]:
-    """Return the share of light and of heavy images that the discriminator scores."""
-    light = 1.0 if math.isfinite(row.quality_threshold) and row.light_ratio > 0 else 0.0
-    escalated = max(row.heavy_ratio - row.direct_ratio, 0.0)
-    if deliver is Deliver.HEAVY or row.heavy_ratio <= 0.0 or light == 0.0:
-        return light, 0.0
-    return light, min(escalated / row.heavy_ratio, 1.0)
+def in_us(seconds: Floats) -> Ints:
+    """Return whole microseconds; what lasts longer than any deadline becomes NEVER_US."""
+    return np.asarray(np.minimum(np.rint(seconds * US_PER_S), NEVER_US)).astype(np.int64)
 
 
 def useful_batches(profile: Profile, name: ModelName) -> tuple[int, ...]:
@@ -173,9 +199,83 @@ def whole_workers(load: Floats, uses: Bools, limit: float) -> Floats:
     return np.asarray(np.maximum(rounded, uses), dtype=np.float64)
 
 
-def _first_use(uses: Bools, model: Ints) -> Floats:
-    """Mark one stage a pool, so that what a pool carries extra is not counted twice."""
-    first = uses.astype(np.float64)
-    twins = (model[:, 0] == model[:, 1]) & uses[:, 0]
-    first[twins, 1] = 0.0
-    return first
+def prices(problem: Problem, models: Sequence[ModelName]) -> Floats:
+    """Return what one swap to each model costs: its share of all workers' time, in quality."""
+    if problem.current_workers is None or not any(problem.swap_s.values()):
+        return np.zeros(len(models))
+    metric = problem.profile.quality.metric
+    values = [row.measured[metric] for row in problem.profile.rows]
+    each = (max(values) - min(values)) / (problem.swap_horizon_s * max(problem.workers, 1))
+    return np.array([each * problem.swap_s.get(name, 0.0) for name in models])
+
+
+def _scored(columns: Floats, deliver: Deliver) -> Floats:
+    """Return the share of light and of heavy images that the discriminator scores."""
+    light_ratio, heavy_ratio, direct_ratio, threshold = columns[:, 2:6].T
+    light = np.isfinite(threshold) & (light_ratio > 0.0)
+    if deliver is Deliver.HEAVY:
+        return np.stack([light, np.zeros(len(columns))], axis=1).astype(np.float64)
+    escalated = np.maximum(heavy_ratio - direct_ratio, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(light & (heavy_ratio > 0.0), escalated / heavy_ratio, 0.0)
+    return np.stack([light.astype(np.float64), np.minimum(share, 1.0)], axis=1)
+
+
+def _seconds(
+    problem: Problem, batches: Sequence[Sequence[int]]
+) -> tuple[Bools, Floats, Floats, Floats]:
+    """Return by model and batch number: whether offered, size, seconds a batch and of scoring."""
+    profile = problem.profile
+    shape = len(batches), max(len(choices) for choices in batches)
+    offered = np.zeros(shape, dtype=bool)
+    sizes, seconds, scoring = np.ones(shape), np.zeros(shape), np.zeros(shape)
+    for index, choices in enumerate(batches):
+        latency_s = profile.models[index].latency_s
+        for position, size in enumerate(choices):
+            offered[index, position] = True
+            sizes[index, position] = size
+            seconds[index, position] = latency_s[size]
+            scoring[index, position] = seconds_at(profile.scoring_latency_s, size)
+    return offered, sizes, seconds * problem.latency_scale, scoring * problem.latency_scale
+
+
+def _waits_s(
+    problem: Problem,
+    models: Sequence[ModelName],
+    model: Ints,
+    ratio: Floats,
+    shares: Sequence[float] | None,
+) -> Floats:
+    """Return the seconds that each row's stages wait in their queues, by Little's law.
+
+    A queue that nothing arrives at never drains by that law: an infinite wait.
+    """
+    if not any(problem.queue.values()):
+        return np.zeros(ratio.shape)
+    if shares is None:
+        same = model[:, :1] == model[:, 1:]
+        arriving = np.where(same, ratio.sum(axis=1, keepdims=True), ratio)
+    else:
+        arriving_at = np.zeros(len(models))
+        np.add.at(arriving_at, model, np.asarray(shares)[:, None] * ratio)
+        arriving = arriving_at[model]
+    arrival = problem.demand_per_s * arriving
+    for index, name in enumerate(models):
+        if name in problem.arrival_per_s:
+            arrival = np.where(model == index, problem.arrival_per_s[name], arrival)
+    queue = np.array([problem.queue.get(name, 0.0) for name in models])[model]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wait_s = np.where(queue > 0, problem.queue_safety_factor * queue / arrival, 0.0)
+    return np.asarray(wait_s, dtype=np.float64)
+
+
+def _caps(problem: Problem, models: Sequence[ModelName]) -> Ints:
+    if problem.pools is None:
+        return np.full(len(models), problem.workers, dtype=np.int64)
+    return np.array([min(problem.pools.get(n, 0), problem.workers) for n in models], dtype=np.int64)
+
+
+def _held(problem: Problem, models: Sequence[ModelName]) -> Ints | None:
+    if problem.current_workers is None:
+        return None
+    return np.array([problem.current_workers.get(name, 0) for name in models], dtype=np.int64)

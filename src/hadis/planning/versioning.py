@@ -34,11 +34,14 @@ class Issue:
 def issue(
     last: Issued,
     snapshot: Snapshot,
-    plan: Plan,
+    plans: Sequence[Plan],
     placed: Mapping[WorkerName, ModelName | None],
     lanes: Sequence[Lane],
 ) -> Issue:
     """Return assignments and routing; only what differs from `last` gets a new version.
+
+    A worker's part is that of its model in the first of `plans` that uses it: what the ready
+    workers serve comes before what others still load for.
 
     When somebody reports a higher version than ours another controller was at work: everything is
     issued again above it.
@@ -47,7 +50,7 @@ def issue(
     version = max(last.version, snapshot.highest_version) + 1
     assignments: dict[WorkerName, Assignment] = {}
     for worker in snapshot.staying:
-        fresh = _assignment(version, placed.get(worker.name), plan)
+        fresh = _assignment(version, placed.get(worker.name), plans)
         before = last.assignments.get(worker.name)
         if (
             before is not None
@@ -69,8 +72,9 @@ def issue(
     return Issue(version, assignments, routing)
 
 
-def _assignment(version: int, model: ModelName | None, plan: Plan) -> Assignment:
-    if model is None or model not in plan.workers:
+def _assignment(version: int, model: ModelName | None, plans: Sequence[Plan]) -> Assignment:
+    plan = next((plan for plan in plans if model in plan.workers), None)
+    if model is None or plan is None:
         return Assignment(version, model, Role.IDLE, 1)
     light = [lane for lane in plan.lanes if lane.light == model]
     role = Role.LIGHT if light else Role.HEAVY

@@ -92,7 +92,7 @@ def _sweep_pair(pair: "_Pair", grid: Sweep, metric: str) -> Iterator[ProfileRow]
             rejects = (0.0,)  # the retry would be the very same image
     for direct_share, rejected_share in itertools.product(directs, rejects):
         theta, direct = cut(pair.hardness, direct_share)
-        tau, rejected = _reject(pair.light_score, ~direct, rejected_share)
+        tau, rejected = reject(pair.light_score, ~direct, rejected_share)
         key = float(direct.mean()), float(rejected.mean())
         if key in seen:
             continue
@@ -100,7 +100,7 @@ def _sweep_pair(pair: "_Pair", grid: Sweep, metric: str) -> Iterator[ProfileRow]
         yield pair.row(metric, theta, tau, direct, rejected)
 
 
-def _reject(scores: Floats, judged: Bools, share: float) -> tuple[float, Bools]:
+def reject(scores: Floats, judged: Bools, share: float) -> tuple[float, Bools]:
     """Return the threshold below which about `share` of the judged scores lie, and those."""
     if share <= 0.0 or not judged.any():
         return -math.inf, np.zeros(len(scores), dtype=bool)

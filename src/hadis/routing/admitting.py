@@ -32,6 +32,11 @@ def cautious_finish_s(finish_s: float, now_s: float, caution: float) -> float:
     return now_s + (finish_s - now_s) * caution
 
 
+def latest_expected_s(latest_s: float, now_s: float, caution: float) -> float:
+    """Return the latest expected finish whose cautious one is still at `latest_s`."""
+    return now_s + (latest_s - now_s) / caution
+
+
 def delivery_margin_s(slo_s: float) -> float:
     """Return how long before the deadline an answer must leave: 5 % of it, 0.05 to 0.75 s."""
     return min(0.75, max(0.05, 0.05 * slo_s))

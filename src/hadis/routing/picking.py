@@ -6,7 +6,7 @@ neither polling nor a shared queue. Drawing two and taking the better one spread
 several routers that all see the same, slightly old clocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 OVERDUE_TOLERANCE_S = 0.25
 """A worker is not taken for slow by less: answers travel, and machines hesitate."""
@@ -71,20 +71,34 @@ def draw_two(count: int, first_draw: float, second_draw: float) -> tuple[int, in
     return first, second + (second >= first)
 
 
-def pick(finishes_s: Sequence[float], first_draw: float, second_draw: float) -> int:
-    """Return the better of two workers by expected finish. `finishes_s` must not be empty."""
-    first, second = draw_two(len(finishes_s), first_draw, second_draw)
-    return first if finishes_s[first] <= finishes_s[second] else second
-
-
 def pick_in_time(
     finishes_s: Sequence[float], first_draw: float, second_draw: float, latest_finish_s: float
 ) -> int:
-    """Return the better of two, or the best of all when neither is in time."""
-    index = pick(finishes_s, first_draw, second_draw)
-    if finishes_s[index] <= latest_finish_s:
+    """Return the better of two workers by expected finish, or the best of all when neither is in
+    time. `finishes_s` must not be empty.
+    """
+    return pick_lazily(
+        len(finishes_s), finishes_s.__getitem__, first_draw, second_draw, latest_finish_s
+    )
+
+
+def pick_lazily(
+    count: int,
+    at_s: Callable[[int], float],
+    first_draw: float,
+    second_draw: float,
+    latest_s: float,
+) -> int:
+    """As `pick_in_time`, asking all of the `count` workers only when neither of the two will do.
+
+    `at_s` tells when a worker would be done, or would start where `latest_s` speaks of starts.
+    """
+    first, second = draw_two(count, first_draw, second_draw)
+    first_s, second_s = at_s(first), at_s(second)
+    index, found_s = (first, first_s) if first_s <= second_s else (second, second_s)
+    if found_s <= latest_s:
         return index
-    return min(range(len(finishes_s)), key=finishes_s.__getitem__)
+    return min(range(count), key=at_s)
 
 
 def stalls_at_s(

@@ -54,6 +54,13 @@ class ProfileRow:
     heavy_ratio: float
     measured: dict[str, float]
 
+    @property
+    def rejected_ratio(self) -> float:
+        """The share of the light images that is escalated; 0 without any."""
+        if self.light_ratio <= 0.0:
+            return 0.0
+        return min(max((self.heavy_ratio - self.direct_ratio) / self.light_ratio, 0.0), 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

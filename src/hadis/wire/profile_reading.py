@@ -29,6 +29,7 @@ _ROW_FIELDS = frozenset(
         "hardness_threshold",
         "quality_threshold",
         "direct_ratio",
+        "rejected_ratio",
         "route_ratio",
         "measured",
     }
@@ -181,6 +182,8 @@ class _Reader:
                 f"{heavy_ratio:g} is below direct_ratio {direct:g}",
                 "the heavy model processes at least what is sent straight to it",
             )
+        if "rejected_ratio" in node.value:
+            self.check_rejected(node, direct, heavy_ratio)
         measured = self.measured(node)
         if metric is not None and metric not in measured:
             raise _error(
@@ -196,6 +199,17 @@ class _Reader:
             heavy_ratio=heavy_ratio,
             measured=measured,
         )
+
+    def check_rejected(self, node: Node, direct: float, heavy_ratio: float) -> None:
+        rejected = self.ratio(node, "rejected_ratio")
+        if abs(direct + (1.0 - direct) * rejected - heavy_ratio) > RATIO_TOLERANCE:
+            raise _error(
+                self.source,
+                node.at("rejected_ratio"),
+                f"{rejected:g} does not go with direct_ratio {direct:g} and a heavy share of "
+                f"{heavy_ratio:g}",
+                "heavy processes what is sent to it and the rejected share of the light images",
+            )
 
     def measured(self, node: Node) -> dict[str, float]:
         explicit = node.value.get("measured") or {}

@@ -57,7 +57,10 @@ def to_document(profile: Profile) -> dict[str, Any]:
         "rows": [_row_out(row) for row in profile.rows],
     }
     if profile.grid:
-        document["grid"] = [_row_out(row) for row in profile.grid]
+        document["grid"] = [
+            {**_row_out(row), "rejected_ratio": round(row.rejected_ratio, 9)}
+            for row in profile.grid
+        ]
     return document
 
 

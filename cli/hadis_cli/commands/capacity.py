@@ -1,0 +1,129 @@
+"""`hadis capacity`: how many workers a load and a quality need, from the planner itself."""
+
+import json
+from collections.abc import Iterator
+
+import click
+from rich import table
+from rich.console import Console
+
+from hadis.errors import InvalidInput
+from hadis.planning import capacity, summaries
+from hadis.planning.capacity import Point
+from hadis.planning.problems import Problem
+from hadis.profiling import files
+from hadis.terms.profiles import Profile
+from hadis_cli import texts
+from hadis_cli.planning import following, problems
+
+Answer = tuple[Problem, Point | None]
+
+
+@click.command()
+@click.option("--profile", "profile_file", metavar="F", required=True, help="Lookup table.")
+@click.option("--demand", required=True, metavar="L[,L...]", help="Requests a second.")
+@click.option("--slo", "slo_s", type=float, required=True, metavar="T", help="Deadline in seconds.")
+@click.option("--quality", type=float, metavar="Q", help="Ask for the fewest workers with it.")
+@click.option("--most", type=int, default=64, metavar="S", help="Largest fleet to look at [64].")
+@click.option("--step", type=int, default=1, metavar="N", help="Take every Nth fleet [1].")
+@click.option("--lanes", type=click.IntRange(1, 2), default=1, help="Mix up to so many rows.")
+@click.option(
+    "--utilisation", type=float, default=1.0, metavar="U", help="Busy at most this share [1]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def command(
+    profile_file: str,
+    demand: str,
+    slo_s: float,
+    quality: float | None,
+    most: int,
+    step: int,
+    lanes: int,
+    utilisation: float,
+    as_json: bool,
+) -> None:
+    """Tell how many workers a demand, an SLO and a quality need.
+
+    With --quality: the fewest workers that reach it, for each demand. Without: the best quality of
+    every fleet, from the smallest that is in time to the one that runs the best row of the table.
+    """
+    profile = files.read_profile(texts.read(profile_file, "--profile"), profile_file)
+    if step < 1:
+        raise InvalidInput(f"--step is {step}; give at least 1", field="--step")
+    stated = [
+        problems.read(
+            {"demand": each, "workers": most, "slo_s": slo_s, "utilisation_limit": utilisation},
+            profile,
+            lanes,
+        )
+        for each in _demands(demand)
+    ]
+    answers = following.followed(
+        _answers(stated, most, step, quality),
+        len(stated) * (1 if quality is not None else most // step),
+        "planning",
+    )
+    if as_json:
+        for problem, point in answers:
+            click.echo(json.dumps(_line(problem, point, profile), allow_nan=False))
+    else:
+        _show(answers, profile, most)
+
+
+def _demands(text: str) -> list[float]:
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(float(part))
+        except ValueError:
+            raise InvalidInput(
+                f"--demand {text}: write numbers, like 4 or 4,8,16", field="--demand"
+            ) from None
+    return found
+
+
+def _answers(
+    stated: list[Problem], most: int, step: int, quality: float | None
+) -> Iterator[Answer]:
+    for problem in stated:
+        if quality is not None:
+            yield problem, capacity.fewest(problem, most, quality=quality)
+            continue
+        is_possible = False
+        for point in capacity.curve(problem, most, step=step):
+            is_possible = True
+            yield problem, point
+        if not is_possible:
+            yield problem, None
+
+
+def _line(problem: Problem, point: Point | None, profile: Profile) -> dict[str, object]:
+    return {
+        "demand": problem.demand_per_s,
+        "slo_s": problem.slo_s,
+        "workers": None if point is None else point.workers,
+        "quality": None
+        if point is None
+        else {"metric": profile.quality.metric, "value": point.plan.quality},
+        "plan": None if point is None else summaries.plan_line(point.plan, profile),
+    }
+
+
+def _show(answers: Iterator[Answer], profile: Profile, most: int) -> None:
+    rows = table.Table(box=None, pad_edge=False)
+    for title in ("demand", "workers", profile.quality.metric, "pair", "busy", "what binds"):
+        rows.add_column(title, justify="left" if title in ("pair", "what binds") else "right")
+    for problem, point in answers:
+        if point is None:
+            rows.add_row(f"{problem.demand_per_s:g}", f"> {most}", "", "", "", "")
+            continue
+        plan, lane = point.plan, point.plan.main_lane
+        rows.add_row(
+            f"{problem.demand_per_s:g}",
+            str(point.workers),
+            f"{plan.quality:.4g}",
+            f"{lane.light} > {lane.heavy}",
+            f"{max(plan.reasons.utilisation.values(), default=0.0):.0%}",
+            plan.reasons.binding.value,
+        )
+    Console().print(rows)

@@ -1,0 +1,1 @@
+"""The shell of `hadis simulate`: files in, tables, series and figures out."""

@@ -1,0 +1,116 @@
+"""Step 3 of the control cycle begins here: the planning problem of this moment.
+
+Rows come with the route ratios that routers really see, latencies with the scale that workers
+report, queues as a recent average, and waiting work as load. Ratios and scale move in small steps:
+what has hardly changed is the same problem, and the plan cache knows its answer.
+"""
+
+from collections.abc import Mapping
+
+from hadis.planning import candidates, corrections, observing
+from hadis.planning.corrections import Correction
+from hadis.planning.problems import BatchPreference, Problem, Spares
+from hadis.planning.snapshots import Snapshot
+from hadis.planning.states import CycleInput, CycleState
+from hadis.terms.ids import ModelName, WorkerName
+from hadis.terms.profiles import Profile
+
+DRAIN_SHARE = 2 / 3
+"""Part of the SLO within which waiting work is worked off: it has to be done by then anyway."""
+HORIZON_S = 60.0
+HORIZON_SWAPS = 5.0
+"""A plan stays about a minute, or several of its own swaps where those take long."""
+RATIO_STEP = 0.02
+"""In log odds: half a point at a ratio of a half."""
+SCALE_STEP = 0.01
+
+
+def state_problem(given: CycleInput, state: CycleState) -> Problem:
+    """Return the problem without its demand: planning and holding a plan differ in that."""
+    cascade, snapshot = given.cascade, given.snapshot
+    profile = candidates.usable(cascade, given.profile, _broken_everywhere(snapshot))
+    correction = corrections.correction(state.ratios)
+    rounded = Correction(
+        _stepped(correction.direct, RATIO_STEP), _stepped(correction.rejected, RATIO_STEP)
+    )
+    profile = rounded.apply_all(profile)
+    known = {model.name for model in profile.models}
+    scale = given.latency_scale if state.latency_scale is None else state.latency_scale
+    scale = max(_stepped(scale, SCALE_STEP), SCALE_STEP)
+    return Problem(
+        profile=profile,
+        demand_per_s=0.0,
+        workers=len(state.seen_at_s) or max(cascade.workers, 1),
+        slo_s=cascade.slo_s,
+        queue={name: count for name, count in state.queue.items() if name in known},
+        residual_s=_residual_s(state, snapshot, known),
+        backlog_s=_backlog_s(profile, snapshot, scale),
+        drain_s=DRAIN_SHARE * cascade.slo_s,
+        current_workers=_current_workers(state, snapshot, known) or None,
+        swap_s={name: seconds for name, seconds in given.swap_s.items() if name in known},
+        swap_horizon_s=max(HORIZON_S, HORIZON_SWAPS * given.longest_swap_s),
+        spares=Spares.FILL,
+        max_lanes=cascade.planner.max_lanes,
+        queue_safety_factor=cascade.planner.queue_safety_factor,
+        latency_scale=scale,
+        overhead_s=given.overhead_s,
+        batch_preference=BatchPreference.HEADROOM,
+    )
+
+
+def ready_pools(
+    snapshot: Snapshot, placed: Mapping[WorkerName, ModelName | None]
+) -> dict[ModelName, int]:
+    """Return how many ready workers have the model that they are to serve first."""
+    pools: dict[ModelName, int] = {}
+    for worker in snapshot.staying:
+        model = placed.get(worker.name)
+        if worker.ready and model is not None and model in worker.resident:
+            pools[model] = pools.get(model, 0) + 1
+    return pools
+
+
+def _current_workers(
+    state: CycleState, snapshot: Snapshot, known: set[ModelName]
+) -> dict[ModelName, int]:
+    """Return how many workers each model has by the last assignments, loading or not."""
+    current: dict[ModelName, int] = {}
+    for name in {worker.name for worker in snapshot.staying}:
+        entry = state.assignments.get(name)
+        if entry is not None and entry.model in known:
+            current[entry.model] = current.get(entry.model, 0) + 1
+    return current
+
+
+def _residual_s(
+    state: CycleState, snapshot: Snapshot, known: set[ModelName]
+) -> dict[ModelName, float]:
+    """Return how long the running batches of each model keep its first free worker busy."""
+    residual: dict[ModelName, float] = {}
+    for worker in snapshot.staying:
+        entry = state.assignments.get(worker.name)
+        if worker.ready and entry is not None and entry.model in known:
+            before = residual.get(entry.model, worker.residual_s)
+            residual[entry.model] = min(before, worker.residual_s)
+    return {name: seconds for name, seconds in residual.items() if seconds > 0.0}
+
+
+def _backlog_s(profile: Profile, snapshot: Snapshot, scale: float) -> dict[ModelName, float]:
+    """Return the waiting work in worker-seconds a model, served in its best batches."""
+    backlog: dict[ModelName, float] = {}
+    counts = observing.waiting(snapshot)
+    for model in profile.models:
+        if counts.get(model.name, 0):
+            image_s = min(seconds / size for size, seconds in model.latency_s.items())
+            backlog[model.name] = counts[model.name] * image_s * scale
+    return backlog
+
+
+def _broken_everywhere(snapshot: Snapshot) -> frozenset[ModelName]:
+    if not snapshot.workers:
+        return frozenset()
+    return frozenset.intersection(*(worker.broken for worker in snapshot.workers))
+
+
+def _stepped(value: float, step: float) -> float:
+    return round(value / step) * step
