@@ -11,7 +11,7 @@ import torch
 
 from hadis_scenes import generating, prompts
 from hadis_scenes.training import judged
-from hadis_scenes.variants import BY_NAME, VARIANTS
+from hadis_scenes.variants import BY_NAME, MODEL, VARIANTS
 
 COUNTS: Final = {"scenes-xs": 2500, "scenes-s": 1800, "scenes-m": 1200, "scenes-l": 800}
 _SHARES: Final = {"single": 0.1, "two": 0.2, "counting": 0.2, "relation": 0.3, "complex": 0.2}
@@ -24,7 +24,7 @@ def _make_one(name: str, number: int, folder: Path, models: Path, device: str) -
     counts = {key: round(share * COUNTS[name]) for key, share in _SHARES.items()}
     asked = prompts.draw(SEED + number, "tuning", counts)
     texts = [item.prompt for item in asked]
-    pipeline = generating.pipeline_of(variant, models, device)
+    pipeline = generating.load(models / MODEL.name, device)
     images = generating.generate(pipeline, variant, texts, SEED + number, half=True)
     cells = np.full((len(asked), 8, 8), judged.UNKNOWN_CELL, np.uint8)
     wanted = [item.composition for item in asked]
