@@ -64,6 +64,7 @@ def restore(work: Path, package: Path) -> None:
     """
     record = package.parent / "recipe" / "recipe.json"
     if record.exists() and not (work / EARLIER).exists():
+        work.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(record, work / EARLIER)
     folder = package / "models" / MODEL.name
     vae = networks.autoencoder()
