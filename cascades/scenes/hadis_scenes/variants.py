@@ -1,7 +1,8 @@
 """The four variants that the cascade offers, from very light to heavy.
 
-All of them run the light denoiser, which needs no guidance and so half the work a step, for more or
-fewer steps: at equal time it beats the guided heavy denoiser that it was distilled from.
+All of them run the light denoiser for more or fewer steps. It needs no guidance and so half the
+work a step, and draws as well as the guided heavy denoiser, its teacher, in three quarters of the
+time.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MODEL: Final = Path(__file__).parent / "models" / "light"
-"""The pipeline that every variant runs."""
+
+def model_of(package: Path) -> Path:
+    """Return where a package folder has the pipeline that every variant runs."""
+    return package / "models" / "light"
+
+
+MODEL: Final = model_of(Path(__file__).parent)
 DISCRIMINATORS: Final = Path(__file__).parent / "discriminators"
 
 

@@ -25,7 +25,7 @@ from PIL import Image
 
 from hadis_scenes import checking, discriminators, drawing, features, generating, prompts
 from hadis_scenes.prompts import ScenePrompt
-from hadis_scenes.variants import BY_NAME, MODEL, VARIANTS
+from hadis_scenes.variants import BY_NAME, VARIANTS, model_of
 
 KINDS: Final = ("matching", "real-fake")
 SETS: Final = ("test", "profile")
@@ -62,7 +62,7 @@ class Job:
 
 @cache
 def _pipeline(package: Path, device: str) -> Any:
-    return generating.load(package / "models" / MODEL.name, device)
+    return generating.load(model_of(package), device)
 
 
 def _run(job: Job) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from hadis_scenes import networks, pipelines
 from hadis_scenes.training import autoencoder, embedding, matching, runs
-from hadis_scenes.variants import MODEL
+from hadis_scenes.variants import model_of
 
 TEACHER = "heavy.safetensors"
 """The heavy denoiser, beside the record: no variant runs it, but training goes on from it."""
@@ -34,8 +34,7 @@ def _halved(model: nn.Module) -> dict[str, torch.Tensor]:
 def export_denoisers(work: Path, package: Path) -> None:
     """Write the light denoiser's average as a complete pipeline, the heavy one's weights alone."""
     if _exists(work, "light"):
-        folder = package / "models" / MODEL.name
-        pipelines.write(_denoiser(work, "light"), autoencoder.trained(work), folder)
+        pipelines.write(_denoiser(work, "light"), autoencoder.trained(work), model_of(package))
     if _exists(work, "heavy"):
         recipe = package.parent / "recipe"
         recipe.mkdir(exist_ok=True)

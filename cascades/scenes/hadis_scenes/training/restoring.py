@@ -23,11 +23,11 @@ from hadis_scenes.training import (
     runs,
     text,
 )
-from hadis_scenes.variants import MODEL
+from hadis_scenes.variants import model_of
 
 EARLIER = "earlier-recipe.json"
 """The record of the runs that a restored work folder goes on from."""
-WEIGHTS = "diffusion_pytorch_model.safetensors"
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _SPENT_S = 1e9
 
 
@@ -66,9 +66,9 @@ def restore(work: Path, package: Path) -> None:
     if record.exists() and not (work / EARLIER).exists():
         work.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(record, work / EARLIER)
-    folder = package / "models" / MODEL.name
+    folder = model_of(package)
     vae = networks.autoencoder()
-    _load(vae, folder / "vae" / WEIGHTS)
+    _load(vae, folder / "vae" / _WEIGHTS)
     _checkpoint(work, "autoencoder", vae, autoencoder.RECIPE, finished=True)
     _checkpoint(work, "decoder", vae.decoder, autoencoder.REFINING, finished=True)
     scale = work / "checkpoints" / "latent_scale.pt"
@@ -76,7 +76,7 @@ def restore(work: Path, package: Path) -> None:
         config = networks.autoencoder().load_config(folder / "vae")
         runs.save(scale, 1 / float(config["scaling_factor"]))
     heavy = _denoiser(folder, record.parent / exporting.TEACHER)
-    light = _denoiser(folder, folder / "unet" / WEIGHTS)
+    light = _denoiser(folder, folder / "unet" / _WEIGHTS)
     labelled = text.LabelledText()
     labelled.encoder.load_state_dict(heavy.text.state_dict())
     _checkpoint(work, "text", labelled, text.RECIPE, finished=True)
