@@ -132,9 +132,7 @@ def decide(
         return Decision(held, False, "waiting until the overload is over for good", tenure)
     why = "the overload is over" if overloaded else "the plan in force cannot carry the demand"
     if fits and _same(candidate, held):
-        reasons = replace(held.reasons, predicted_violation_ratio=0.0)
-        held = replace(held, status=candidate.status, solve_s=candidate.solve_s, reasons=reasons)
-        return Decision(held, False, why, tenure)
+        return Decision(_restated(held, candidate, missed=0.0), False, why, tenure)
     return _change(candidate, hold, tenure, now_s, why)
 
 
@@ -149,12 +147,7 @@ def _overload(
     """Answer an overload: with the fewest violations, or with the plan in force when it sheds."""
     same_size = sum(held.workers.values()) <= hold.workers
     missed = _missed(hold, held)
-    kept = replace(
-        held,
-        status=PlanStatus.OVERLOAD,
-        solve_s=candidate.solve_s,
-        reasons=replace(held.reasons, predicted_violation_ratio=missed),
-    )
+    kept = _restated(held, candidate, missed=missed)
     if same_size and on_overload is OnOverload.SHED:
         return Decision(kept, False, "sheds what the plan in force cannot carry", tenure)
     on_time = 1.0 - candidate.reasons.predicted_violation_ratio
@@ -162,6 +155,12 @@ def _overload(
     if same_size and (_same(candidate, held) or not is_relief):
         return Decision(kept, False, "nothing carries the demand better", tenure)
     return _change(candidate, hold, tenure, now_s, "overload: fewest predicted violations")
+
+
+def _restated(held: Plan, candidate: Plan, *, missed: float) -> Plan:
+    """Return the plan in force as the solution that was compared with it leaves it."""
+    reasons = replace(held.reasons, predicted_violation_ratio=missed)
+    return replace(held, status=candidate.status, solve_s=candidate.solve_s, reasons=reasons)
 
 
 def _change(plan: Plan, hold: Problem, tenure: Tenure, now_s: float, because: str) -> Decision:
@@ -195,7 +194,7 @@ def _gain(problem: Problem, held: Plan, candidate: Plan) -> float:
 
 
 def _same(first: Plan, second: Plan) -> bool:
-    """Tell whether two plans do the same; what a pair's heavy model is, does not matter unused."""
+    """Tell whether two plans do the same, whatever they name for a stage that nothing reaches."""
     return first.workers == second.workers and _effects(first) == _effects(second)
 
 
@@ -205,6 +204,8 @@ def _effects(plan: Plan) -> list[tuple[Lane, dict[ModelName, int | None]]]:
         lane = part.lane()
         if part.row.heavy_ratio == 0:
             lane = replace(lane, heavy=lane.light)
+        elif part.row.light_ratio == 0:
+            lane = replace(lane, light=lane.heavy)
         effects.append((lane, {name: plan.batch.get(name) for name in (lane.light, lane.heavy)}))
     return effects
 
