@@ -134,7 +134,7 @@ def test_production_sends_nothing_to_a_worker_that_loads() -> None:
 
 def test_a_controller_sees_queues_running_batches_and_what_is_loaded() -> None:
     scenario = a_scenario(
-        a_trace([4.0, 4.1, 4.2, 4.3]), workers=2, slo_s=60.0, swap_s=SWAPS, interval_s=5.0
+        a_trace([4.0, 4.1, 4.2, 4.3, 31.0]), workers=2, slo_s=60.0, swap_s=SWAPS, interval_s=5.0
     )
     steps = ([a_lane("large", "large")], ["large", "large"]), ([a_lane()], ["small", "large"])
     policy = Scripted(*steps, manner=Manner(waits_for_loading=False))

@@ -123,8 +123,8 @@ def _trace(options: Options, workload: Workload) -> Trace:
     trace = traces.read(text, source, prompts=None if workload.ranks else len(workload))
     if trace.moved:
         click.echo(
-            f"{source}: {trace.moved} arrivals were out of order, by up to {trace.moved_s:.3g} s; "
-            "sorted",
+            f"{source}: arrivals went back {trace.moved} times, by up to {trace.moved_s:.3g} s; "
+            "they are sorted",
             err=True,
         )
     if workload.ranks:

@@ -28,7 +28,7 @@ LAST_PROMPT = 10**9
 class Trace:
     """Arrivals in ascending order with the position of their prompt, from 0.
 
-    `moved` arrivals of the file came after a later one, at most `moved_s` late.
+    `moved` lines of the file were earlier than the line above, by at most `moved_s` than any above.
     """
 
     at_s: Floats
@@ -112,10 +112,10 @@ def read(text: str, source: str, *, prompts: int | None = None) -> Trace:
 
 def ordered(at_s: Floats, prompt: Ints) -> Trace:
     """Return the trace of arrivals in any order; equal ones keep theirs."""
-    latest = np.maximum.accumulate(at_s)
-    behind = latest - at_s
+    behind = np.maximum.accumulate(at_s) - at_s
+    moved = int((np.diff(at_s) < 0).sum())
     order = np.argsort(at_s, kind="stable")
-    return Trace(at_s[order], prompt[order], int((behind > 0).sum()), float(behind.max()))
+    return Trace(at_s[order], prompt[order], moved, float(behind.max()))
 
 
 def wrapped(trace: Trace, prompts: int) -> Trace:
