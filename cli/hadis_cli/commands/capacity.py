@@ -11,16 +11,21 @@ from hadis.errors import InvalidInput
 from hadis.planning import capacity, summaries
 from hadis.planning.capacity import Point
 from hadis.planning.problems import Problem
-from hadis.profiling import files
 from hadis.terms.profiles import Profile
-from hadis_cli import texts
+from hadis_cli import lookup_tables
 from hadis_cli.planning import following, problems
 
 Answer = tuple[Problem, Point | None]
 
 
 @click.command()
-@click.option("--profile", "profile_file", metavar="F", required=True, help="Lookup table.")
+@click.option(
+    "--profile",
+    "profile_file",
+    metavar="F",
+    required=True,
+    help="Lookup table, or the name of a shipped one.",
+)
 @click.option("--demand", required=True, metavar="L[,L...]", help="Requests a second.")
 @click.option("--slo", "slo_s", type=float, required=True, metavar="T", help="Deadline in seconds.")
 @click.option("--quality", type=float, metavar="Q", help="Ask for the fewest workers with it.")
@@ -47,7 +52,7 @@ def command(
     With --quality: the fewest workers that reach it, for each demand. Without: the best quality of
     every fleet, from the smallest that is in time to the one that runs the best row of the table.
     """
-    profile = files.read_profile(texts.read(profile_file, "--profile"), profile_file)
+    profile = lookup_tables.read(profile_file)
     if step < 1:
         raise InvalidInput(f"--step is {step}; give at least 1", field="--step")
     stated = [

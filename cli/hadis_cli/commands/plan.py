@@ -12,14 +12,19 @@ from rich.console import Console
 from hadis.errors import InvalidInput
 from hadis.planning import solving, summaries
 from hadis.planning.problems import Plan, PlanStatus, Problem
-from hadis.profiling import files
 from hadis.terms.profiles import Profile
-from hadis_cli import texts
+from hadis_cli import lookup_tables, texts
 from hadis_cli.planning import following, problems
 
 
 @click.command()
-@click.option("--profile", "profile_file", metavar="F", required=True, help="Lookup table.")
+@click.option(
+    "--profile",
+    "profile_file",
+    metavar="F",
+    required=True,
+    help="Lookup table, or the name of a shipped one.",
+)
 @click.option("--demand", type=float, metavar="L", help="Requests a second.")
 @click.option("--workers", type=int, metavar="S", help="Workers (GPUs, or cores of a CPU).")
 @click.option("--slo", "slo_s", type=float, metavar="T", help="Deadline in seconds.")
@@ -46,7 +51,7 @@ def command(
     The quality is the best that the workers can deliver in time; without any way to be in time the
     plan is marked an overload and misses as little as possible.
     """
-    profile = files.read_profile(texts.read(profile_file, "--profile"), profile_file)
+    profile = lookup_tables.read(profile_file)
     single = {"demand": demand, "workers": workers, "slo_s": slo_s}
     if problem_file is not None:
         given = [name for name, value in single.items() if value is not None] + list(queue)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from hadis.errors import InvalidInput
-from hadis.profiling import files, shipped, traces, workloads
+from hadis.profiling import traces, workloads
 from hadis.profiling.traces import Trace
 from hadis.profiling.workloads import Workload
 from hadis.simulation import scenarios
@@ -14,7 +14,7 @@ from hadis.simulation.policies import POLICIES
 from hadis.simulation.scenarios import Scenario
 from hadis.terms.ids import ModelName
 from hadis.terms.profiles import Profile
-from hadis_cli import texts
+from hadis_cli import lookup_tables, texts
 
 PROMPTS = 5000
 """How many prompts are drawn where no workload is given."""
@@ -44,7 +44,7 @@ class Options:
 
 def read(options: Options) -> Scenario:
     """Read all files and values; InvalidInput names the one that is wrong."""
-    profile = read_profile(options.profile)
+    profile = lookup_tables.read(options.profile)
     models = [model.name for model in profile.models]
     workload = _workload(options, models)
     scenario = Scenario(
@@ -77,14 +77,6 @@ def policies(text: str) -> list[str]:
     if not names:
         raise InvalidInput("--policy names no policy", field="--policy")
     return list(dict.fromkeys(names))
-
-
-def read_profile(given: str) -> Profile:
-    """Read a profile file, or the profile of that name which ships with HADIS."""
-    path = Path(given)
-    if not path.exists() and given in shipped.names():
-        path = shipped.path(given)
-    return files.read_profile(texts.read(path, "--profile"), str(path))
 
 
 def _workload(options: Options, models: list[ModelName]) -> Workload:
