@@ -128,7 +128,7 @@ def test_a_trace_is_sorted_and_its_indexes_wrap() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["1,2\nx,3", "1,zero", "-1,1", "1,0", ""])
+@pytest.mark.parametrize("text", ["1,2\nx,3", "1,zero", "-1,1", "nan,1", "1,0", ""])
 def test_a_broken_trace_is_refused_naming_the_line(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"t:[12]|t: the trace is empty"):
         arrivals.from_trace(text, ["a"], source="t", seed=0)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hadis.errors import InvalidInput
+from hadis.profiling import traces
 
 MAX_SEED = 2**32 - 1
 
@@ -40,22 +41,8 @@ def from_trace(
     """
     draw = random.Random(seed)
     arrivals: list[Arrival] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = [field.strip() for field in line.split(",")]
-        if fields == [""]:
-            continue
-        try:
-            at_s = float(fields[0]) / 1000
-            index = int(fields[1]) if len(fields) > 1 else number
-        except ValueError as error:
-            raise InvalidInput(
-                f"{source}:{number}: {line[:40]!r} is not arrival_ms,prompt_index", field="trace"
-            ) from error
-        if at_s < 0 or index < 1:
-            raise InvalidInput(
-                f"{source}:{number}: arrival_ms must be >= 0 and prompt_index >= 1", field="trace"
-            )
-        prompt = prompts[(index - 1) % len(prompts)]
+    for number, at_s, index in traces.parse(text, source):
+        prompt = prompts[((index or number) - 1) % len(prompts)]
         arrivals.append(Arrival(at_s, prompt, draw.randint(0, MAX_SEED)))
     if not arrivals:
         raise InvalidInput(f"{source}: the trace is empty", field="trace")
