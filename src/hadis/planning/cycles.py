@@ -70,6 +70,8 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
     summary = summaries.summarise(
         given.cascade, given.profile, shown, forecast, issued.version, lanes, applied.because
     )
+    # What the plan took the profile's seconds times: workers are rarely the measured ones.
+    summary["latency_scale"] = round(problem.latency_scale, 4)
     if given.cascade.planner.mode is PlannerMode.OBSERVE:
         summary["proposed"] = summaries.plan_line(decision.plan, given.profile)
     if serving is not None:
