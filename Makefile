@@ -9,8 +9,11 @@ CI_PACKAGES := chromium prometheus
 TESTCLUSTER ?= ../shared/testcluster/testcluster
 CLUSTER := $(if $(KUBECONFIG),,$(TESTCLUSTER) run --nodes 1 --)
 
+# Published measurements, which are no part of this project; benchmarks that need them say so without.
+HADIS_DATA ?= ../shared/data
+
 .DEFAULT_GOAL := help
-.PHONY: help demo install check fix test test-cluster ci-packages train docs clean
+.PHONY: help demo install check fix test test-cluster ci-packages train paper docs clean
 
 help: ## list these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +45,9 @@ ci-packages: ## install the system packages that the full test suite needs (Debi
 
 train: $(VENV)/.installed-dev ## train the scenes cascade from scratch (two to three hours on two cores)
 	$(BIN)/python -m hadis_scenes.training $(ARGS)
+
+paper: $(VENV)/.installed-dev ## make the paper's figures and docs/paper-results.md again (minutes)
+	HADIS_DATA=$(HADIS_DATA) $(BIN)/python -m benchmarks.paper $(ARGS)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
