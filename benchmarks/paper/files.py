@@ -48,6 +48,13 @@ def draw(out: Path, number: int) -> None:
         drawing.save(picture, out / f"figure-{number}{ending}.png")
 
 
+def pictures_of(out: Path, number: int) -> list[str]:
+    """Return the names of a figure's pictures, the one without an ending first."""
+    found = {file.name for file in out.glob(f"figure-{number}*.png")}
+    named = [name for name in found if name == f"figure-{number}.png"]
+    return named + sorted(name for name in found if name.startswith(f"figure-{number}-"))
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS)

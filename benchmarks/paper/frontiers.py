@@ -2,8 +2,8 @@
 
 Nobody published measurements of three models together, so the right panel compares both kinds of
 cascade on one model of the measured pairs: the FID of a mixture is taken for a quadratic function
-of the models' shares, fitted on every cell of each pair. Most of FID is one (the means' distance and
-the trace of the covariance of a mixture are); how well it fits the cells is told with the numbers.
+of the models' shares, fitted on every cell of each pair. Most of FID is one (the means' distance
+and the trace of the covariance of a mixture are); how well it fits is told with the numbers.
 A mixture's mean latency is that of a router, which makes no picture in vain.
 """
 
@@ -272,8 +272,8 @@ def story(told: Numbers) -> Story:
             "router, which draws nothing in vain. So the three-model line is an estimate, and a "
             "kind one.",
             f"Of the {counts['measured_rows']} measured rows {counts['rows_kept']} stay in the "
-            "planner's table: one goes only when another of its pair is no worse in both ratios and "
-            "in FID. What is dominated in latency and FID alone may still be the best plan for some "
-            "fleet.",
+            "planner's table: one goes only when another of its pair is no worse in both ratios "
+            "and in FID. What is dominated in latency and FID alone may still be the best plan "
+            "for some fleet.",
         ],
     )

@@ -137,8 +137,8 @@ def story(told: Numbers) -> Story:
             + _missed(told, paper)
             + "; HADIS, which corrects the table's route ratios by those that routers see, "
             + _missed(told, ours["phases"])
-            + f". The paper names neither demand nor lengths; here {told['rate']} requests a second "
-            f"for {told['phase_s']} s a phase, of the easier and the harder half of the prompts."
+            + f". The paper names neither demand nor lengths; here {told['rate']} requests a "
+            f"second for {told['phase_s']} s a phase, of the easier and the harder half of the prompts."
         ],
     )
 

@@ -125,8 +125,8 @@ def story(told: Numbers) -> Story:
                 claims.judged(full=climbs and recovers, partly=climbs or recovers),
             ),
             Claim(
-                "The mix shifts to the fast models (Lightning, Turbo) under load and back to Medium "
-                "and Large.",
+                "The mix shifts to the fast models (Lightning, Turbo) under load and back to "
+                "Medium and Large.",
                 "Share of the images made by Medium and Large: "
                 + ", ".join(
                     f"{name} {claims.percent(share)}"

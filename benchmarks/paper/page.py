@@ -13,35 +13,36 @@ TOOK = "about ten minutes"
 
 
 def write(out: Path, page: Path) -> list[str]:
-    """Write the page, or return the figures that are still missing."""
-    told = {number: files.read(out, number) for number in PLATES}
-    times = files.read_numbers(out / files.OVERHEADS)
-    missing = [str(number) for number, numbers in told.items() if numbers is None]
-    missing += [] if times else ["of section 5.8"]
-    if missing:
-        return missing
-    stories = {
-        number: PLATES[number].story(numbers)
-        for number, numbers in told.items()
-        if numbers is not None
-    }
-    if times is not None:
-        last = overheads.story(times)
-    folder = Path(os.path.relpath(out, page.parent)).as_posix()
-    parts = [HEAD.read_text(encoding="utf-8").format(seeds=(told[7] or {}).get("seeds", "?"), minutes=TOOK)]
-    parts.append(_summary([*stories.values(), last]))
+    """Write the page, unless figures are missing; return which."""
+    lost = missing(out)
+    if not lost:
+        folder = Path(os.path.relpath(out, page.parent)).as_posix()
+        page.write_text(compose(out, folder), encoding="utf-8")
+    return lost
+
+
+def missing(out: Path) -> list[str]:
+    """Return what the page needs and `out` lacks."""
+    lost = [str(number) for number in PLATES if files.read(out, number) is None]
+    return lost + ([] if files.read_numbers(out / files.OVERHEADS) else ["of section 5.8"])
+
+
+def compose(out: Path, folder: str) -> str:
+    """Return the page's text, with pictures shown from `folder`; nothing may be missing."""
+    told = {number: files.read(out, number) or {} for number in PLATES}
+    stories = {number: PLATES[number].story(numbers) for number, numbers in told.items()}
+    last = overheads.story(files.read_numbers(out / files.OVERHEADS) or {})
+    head = HEAD.read_text(encoding="utf-8")
+    parts = [
+        head.format(seeds=told[7]["seeds"], minutes=TOOK),
+        _summary([*stories.values(), last]),
+    ]
     for number, story in stories.items():
         parts.append(f"## Figure {number}: {PLATES[number].title}")
-        parts += [
-            f"![figure {number}]({folder}/{name.name})"
-            for name in sorted(out.glob(f"figure-{number}*.png"))
-            if name.stem.split("-")[1] == str(number)
-        ]
+        parts += [f"![figure {number}]({folder}/{name})" for name in files.pictures_of(out, number)]
         parts.append(_told(story))
-    parts.append("## Section 5.8: overheads")
-    parts.append(_told(last))
-    page.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
-    return []
+    parts += ["## Section 5.8: overheads", _told(last)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _told(story: Story) -> str:

@@ -179,8 +179,8 @@ def story(told: Numbers) -> Story:
         [
             Claim(
                 "Clipper-Heavy violates 77 % on average and 90 % at the peak.",
-                f"At {LEVELS[told['reference']]} requests a second {claims.percent(heavy['violations'])} "
-                f"and {claims.percent(heavy['worst_30s'])} (worst 30 s): this is how the load was "
+                f"At {LEVELS[told['reference']]} requests a second "
+                f"{claims.percent(heavy['violations'])} and {claims.percent(heavy['worst_30s'])} (worst 30 s): this is how the load was "
                 "found.",
                 claims.judged(
                     full=abs(heavy["violations"] - 0.77) < 0.03, partly=heavy["violations"] > 0.5
@@ -188,13 +188,14 @@ def story(told: Numbers) -> Story:
             ),
             Claim(
                 "Clipper-Light never violates.",
-                f"{claims.percent(max(_of(told, 'clipper-light', 'violations')[:-1]))} up to 1 to 32 "
-                "requests a second.",
+                f"{claims.percent(max(_of(told, 'clipper-light', 'violations')[:-1]))} up to 1 to "
+                "32 requests a second.",
                 claims.judged(full=light["violations"] == 0.0, partly=light["violations"] < 0.01),
             ),
             Claim(
                 "Proteus violates 7 % on average and 12 % at the peak.",
-                f"{claims.percent(proteus['violations'])} and {claims.percent(proteus['worst_30s'])}.",
+                f"{claims.percent(proteus['violations'])} and "
+                f"{claims.percent(proteus['worst_30s'])}.",
                 claims.judged(
                     full=0.04 <= proteus["violations"] <= 0.1, partly=proteus["violations"] > 0.01
                 ),
