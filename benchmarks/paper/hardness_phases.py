@@ -138,7 +138,8 @@ def story(told: Numbers) -> Story:
             + "; HADIS, which corrects the table's route ratios by those that routers see, "
             + _missed(told, ours["phases"])
             + f". The paper names neither demand nor lengths; here {told['rate']} requests a "
-            f"second for {told['phase_s']} s a phase, of the easier and the harder half of the prompts."
+            f"second for {told['phase_s']} s a phase, of the easier and the harder half of "
+            "the prompts."
         ],
     )
 

@@ -180,8 +180,8 @@ def story(told: Numbers) -> Story:
             Claim(
                 "Clipper-Heavy violates 77 % on average and 90 % at the peak.",
                 f"At {LEVELS[told['reference']]} requests a second "
-                f"{claims.percent(heavy['violations'])} and {claims.percent(heavy['worst_30s'])} (worst 30 s): this is how the load was "
-                "found.",
+                f"{claims.percent(heavy['violations'])} and {claims.percent(heavy['worst_30s'])} "
+                "(worst 30 s): this is how the load was found.",
                 claims.judged(
                     full=abs(heavy["violations"] - 0.77) < 0.03, partly=heavy["violations"] > 0.5
                 ),
