@@ -110,8 +110,8 @@ def story(told: Numbers) -> Story:
                 "A cache that online solves correct could be as good as solving (suggested).",
                 "HADIS plans behind such a cache, which proves every answer to be within 0.5 % of "
                 f"the table's range: FID {fid['hadis']:.2f} and "
-                f"{claims.percent(missed['hadis'], 2)} violations against "
-                f"{fid['hadis-paper']:.2f} and {claims.percent(missed['hadis-paper'], 2)} of the paper's planner.",
+                f"{claims.percent(missed['hadis'], 2)} violations; the paper's planner "
+                f"{fid['hadis-paper']:.2f} and {claims.percent(missed['hadis-paper'], 2)}.",
                 claims.judged(
                     full=missed["hadis"] <= missed["hadis-paper"]
                     and fid["hadis"] <= 1.005 * fid["hadis-paper"],
