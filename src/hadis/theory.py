@@ -19,7 +19,7 @@ and on those lines the regions' two bounds are one and the same.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 STEPS = 200
@@ -198,24 +198,27 @@ def discriminator_boundary(setting: Setting, router: Curve) -> Boundary:
     """Return the edge of all discriminators for which some two thresholds of `router` let a hybrid
     beat the router alone: the union of equation 1's regions, figure 4 of the paper.
     """
-    regions = [
-        discriminator_region(setting, router.at(alone), router.at(together))
-        for alone, together in itertools.combinations(_grid(), 2)
-    ]
-    return _edge(lambda fp: (r.least_tp for r in regions if r.most_fp >= fp))
+
+    def least_tps(fp: float) -> Iterator[float]:
+        for alone, together in _lax_enough(fp):
+            if alone <= together:
+                yield discriminator_region(setting, router.at(alone), router.at(together)).least_tp
+
+    return _edge(least_tps)
 
 
 def router_boundary(setting: Setting, discriminator: Curve) -> Boundary:
     """Return the edge of all routers for which some two thresholds of `discriminator` let a hybrid
     beat the discriminator alone: the union of equation 2's regions, figure 5 of the paper.
     """
-    pairs = itertools.product(_grid(), repeat=2)
-    found = (
-        router_region(setting, discriminator.at(alone), discriminator.at(together))
-        for alone, together in pairs
-    )
-    regions = [region for region in found if region is not None]
-    return _edge(lambda fp: (r.least_tp(fp) for r in regions if r.most_fp >= fp))
+
+    def least_tps(fp: float) -> Iterator[float]:
+        for alone, together in _lax_enough(fp):
+            region = router_region(setting, discriminator.at(alone), discriminator.at(together))
+            if region is not None:
+                yield region.least_tp(fp)
+
+    return _edge(least_tps)
 
 
 def equal_cost_acceptance(setting: Setting, alone: Roc, together: Roc, fp: float) -> float:
@@ -293,6 +296,19 @@ def _first_within(cost_at: Callable[[float], float], most: float) -> float | Non
 
 def _grid(steps: int = 50) -> list[float]:
     return [step / steps for step in range(steps + 1)]
+
+
+def _lax_enough(fp: float) -> Iterator[tuple[float, float]]:
+    """Yield the false positives of two thresholds, alone and together, whose regions reach `fp`.
+
+    They do where the first is at least `fp` times the second; just so much is the tightest.
+    """
+    for together in _grid()[1:]:
+        tightest = fp * together
+        yield tightest, together
+        for alone in _grid():
+            if alone > tightest:
+                yield alone, together
 
 
 def _edge(least_tps: Callable[[float], Iterable[float]]) -> Boundary:
