@@ -10,7 +10,7 @@ from benchmarks.paper.running import Numbers, Results, Run, Task
 from matplotlib.figure import Figure
 
 MULTIPLIERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-LEVELS = {REFERENCE: "1 to 5", "1to20": "1 to 20"}
+LEVELS = {REFERENCE: "0.5 to 5", "1to20": "1 to 20"}
 
 
 def tasks(seeds: int) -> list[Task]:

@@ -22,8 +22,8 @@ from hadis.profiling.pruning import Candidate
 from hadis.simulation.quality import Grid
 from hadis.terms.profiles import ProfileRow
 
-STEPS = 50
-"""Parts of a mixture's shares."""
+STEPS = {1: 1, 2: 2000, 3: 200}
+"""Parts of the shares of a mixture of so many models."""
 PAPER_CANDIDATES, PAPER_KEPT = 8, 4
 CELLS_A_PAIR = 100
 LATENCIES_S = tuple(round(float(x), 4) for x in np.geomspace(0.5, 27.0, 80))
@@ -187,12 +187,13 @@ def _mixture_frontier(
 
 def _mixtures(count: int, size: int) -> Iterator[list[float]]:
     """Yield all shares of `count` models, at most `size` of them used, in steps."""
+    steps = STEPS[size]
     for used in itertools.combinations(range(count), size):
-        for cuts in itertools.combinations_with_replacement(range(STEPS + 1), size - 1):
-            bounds = (0, *cuts, STEPS)
+        for cuts in itertools.combinations_with_replacement(range(steps + 1), size - 1):
+            bounds = (0, *cuts, steps)
             shares = [0.0] * count
             for model, (low, high) in zip(used, itertools.pairwise(bounds), strict=True):
-                shares[model] = (high - low) / STEPS
+                shares[model] = (high - low) / steps
             yield shares
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from hadis.planning import solving
 from hadis.planning.problems import PlanStatus, Problem
 
-LEVELS = {REFERENCE: "1 to 5", "1to20": "1 to 20", "1to32": "1 to 32"}
+LEVELS = {REFERENCE: "0.5 to 5", "1to20": "1 to 20", "1to32": "1 to 32"}
 POLICIES = ("hadis-paper", "router-only", "discriminator-only", "random")
 KINDS = ("hybrid", "router-only", "discriminator-only")
 DEMANDS = tuple(0.5 * n for n in range(1, 67))

@@ -1,8 +1,8 @@
 """The published measurements, and the loads that are replayed on them.
 
 A load is named by a word: a recorded trace (`1to20`), the hourly Azure curve between two rates
-(`azure:1:5`), or phases (`phases:60x4,60x24`). The recorded traces are the curve, an hour a second,
-between the two rates of their names.
+(`azure:0.5:5`), or phases (`phases:60x4,60x24`). The recorded traces are the curve, an hour a
+second, between the two rates of their names.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from benchmarks.paper.real_traces import REFERENCE, kept, over_time, timeline
 from benchmarks.paper.running import Numbers, Results, Run, Task
 from matplotlib.figure import Figure
 
-LEVELS = {REFERENCE: "1 to 5", "1to20": "1 to 20", "1to32": "1 to 32"}
+LEVELS = {REFERENCE: "0.5 to 5", "1to20": "1 to 20", "1to32": "1 to 32"}
 DRAWN = (REFERENCE, "1to20")
 POLICIES = ("hadis-paper", "cache-d", "cache-dq", "hadis")
 START_S = 60.0

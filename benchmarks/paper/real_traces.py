@@ -14,9 +14,9 @@ from benchmarks.paper.measurements import Measurements
 from benchmarks.paper.running import Bound, Numbers, Results, Run, Task
 from matplotlib.figure import Figure
 
-REFERENCE = "azure:1:5"
+REFERENCE = "azure:0.5:5"
 LEVELS = {
-    REFERENCE: "1 to 5",
+    REFERENCE: "0.5 to 5",
     "1to8": "1 to 8",
     "2to16": "2 to 16",
     "1to20": "1 to 20",
@@ -27,7 +27,7 @@ DRAWN = (REFERENCE, "1to20")
 POLICIES = ("hadis", "hadis-paper", "diffserve", "proteus", "clipper-light", "clipper-heavy")
 SWAPPED = ("2to16", "1to20", "1to32")
 SWAPS = ("pinned memory", "pod restart")
-SWAPPERS = ("hadis", "hadis-paper")
+SWAPPERS = ("hadis", "hadis-paper", "diffserve", "proteus")
 KEPT = (
     "requests",
     "fid",

@@ -47,13 +47,13 @@ def router_numbers(data: object, results: Results, seeds: int) -> Numbers:
 def discriminator_pictures(told: Numbers) -> dict[str, Figure]:
     """Draw figure 4."""
     title = f"discriminators that make a router of AUC {told['router_auc']:g} better"
-    return {"": _drawn(told, title, "discriminator", "router only")}
+    return {"": _drawn(told, title, "discriminator", "router only", "upper right")}
 
 
 def router_pictures(told: Numbers) -> dict[str, Figure]:
     """Draw figure 5."""
     title = f"routers that make a discriminator of AUC {told['discriminator_auc']:g} better"
-    return {"": _drawn(told, title, "router", "discriminator only")}
+    return {"": _drawn(told, title, "router", "discriminator only", "upper left")}
 
 
 def _told(boundaries: list[Boundary]) -> Numbers:
@@ -93,7 +93,7 @@ def _gains(other: str) -> list[Numbers]:
     return found
 
 
-def _drawn(told: Numbers, title: str, stage: str, other: str) -> Figure:
+def _drawn(told: Numbers, title: str, stage: str, other: str, legend: str) -> Figure:
     figure, ((left, right),) = drawing.sheet(1, 2, (10, 4.2))
     shown = [region for region in told["regions"] if region["alpha"] in DRAWN]
     colours = ("#0072b2", "#d55e00")
@@ -128,7 +128,7 @@ def _drawn(told: Numbers, title: str, stage: str, other: str) -> Figure:
     gain.grid(visible=False)
     gain.spines["right"].set_visible(True)
     lines = [*right.get_lines(), *gain.get_lines()]
-    right.legend(lines, [each.get_label() for each in lines], loc="lower right")
+    gain.legend(lines, [each.get_label() for each in lines], loc=legend)
     return figure
 
 
