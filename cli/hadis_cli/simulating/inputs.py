@@ -60,6 +60,13 @@ def read(options: Options) -> Scenario:
         pair=_pair(options.pair),
     )
     scenarios.check(scenario)
+    trace = scenario.trace
+    if trace.moved:
+        click.echo(
+            f"{options.trace}: arrivals went back {trace.moved} times, by up to "
+            f"{trace.moved_s:.3g} s; they are sorted",
+            err=True,
+        )
     return scenario
 
 
@@ -113,12 +120,6 @@ def _trace(options: Options, workload: Workload) -> Trace:
             seed=options.seed,
         )
     trace = traces.read(text, source, prompts=None if workload.ranks else len(workload))
-    if trace.moved:
-        click.echo(
-            f"{source}: arrivals went back {trace.moved} times, by up to {trace.moved_s:.3g} s; "
-            "they are sorted",
-            err=True,
-        )
     if workload.ranks:
         return traces.wrapped(trace, len(workload))
     return trace

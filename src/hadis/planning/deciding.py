@@ -22,8 +22,8 @@ WORTHWHILE_GAIN = 0.02
 FREE_CHANGES = 2
 PATIENCE_S = (20.0, 45.0)
 """Time since the last change or step before the first and the second plan for better quality."""
-ENOUGH_REQUESTS = 45
-"""So many requests tell a rate to 15 %: where they come fast, patience needs no longer."""
+ENOUGH_REQUESTS = 90
+"""So many requests tell a rate to 10 %: where they come fast, patience needs no longer."""
 LATER_PATIENCE_S = 300.0
 """Before any further plan that is barely worth it; one of k times the gain waits k * k times less,
 as noise that suggests it is so much rarer."""
