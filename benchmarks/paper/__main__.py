@@ -24,6 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hadis.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
+TENTHS = 10
+"""Where no progress bar can move a line is printed after every tenth of the replays."""
 
 
 def make(options: argparse.Namespace, data: Measurements | None, numbers: list[int]) -> None:
@@ -40,8 +42,13 @@ def make(options: argparse.Namespace, data: Measurements | None, numbers: list[i
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("replays", total=len(set(tasks)))
 
+        total = len(set(tasks))
+
         def on_done(_: Task) -> None:
             progress.advance(bar)
+            done = int(progress.tasks[bar].completed)
+            if not console.is_terminal and done * TENTHS // total > (done - 1) * TENTHS // total:
+                console.print(f"{done} of {total} replays")
 
         results = (
             running.run_all(data.folder, tasks, options.jobs, on_done) if data is not None else {}

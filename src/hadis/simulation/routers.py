@@ -127,8 +127,15 @@ class Router:
             self._enter_light_instead(request, now_s)
 
     def homeless(self, request: Request, model: int, now_s: float) -> None:
-        """Send a request to another worker of the model."""
-        if not request.over and not self._send(request, model, now_s):
+        """Send a request to another worker of the model, while that can still make it in time.
+
+        Plans that change faster than models load would pass it on for ever.
+        """
+        if request.over:
+            return
+        if now_s + self.fleet.seconds[model][1] > request.latest_s:
+            self.hopeless(request, model, now_s)
+        elif not self._send(request, model, now_s):
             self._drop(request, EXPIRED)
 
     def rescue(self, request: Request, now_s: float) -> None:
