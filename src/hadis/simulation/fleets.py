@@ -300,8 +300,10 @@ class Fleet:
 
     def _give_back(self, worker: Worker, now_s: float) -> None:
         """Send elsewhere what waits for a model that the worker neither has nor will have."""
+        # What it held before is gone once it loads, however the plan has turned meanwhile.
+        next_loaded = worker.loaded if worker.loading < 0 else worker.loading
         for model, queue in enumerate(worker.queues):
-            if queue and model not in (worker.loaded, worker.loading, worker.wanted):
+            if queue and model not in (next_loaded, worker.wanted):
                 stranded, worker.queues[model] = sorted(queue), []
                 for _, _, request in stranded:
                     self._homeless(request, model, now_s)
