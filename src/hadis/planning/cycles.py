@@ -161,7 +161,11 @@ def _place(given: CycleInput, state: CycleState, plan: Plan) -> Placed:
     assigned = {name: entry.model for name, entry in state.assignments.items()}
     lanes = () if state.routing is None else state.routing.lanes
     in_use = frozenset(name for lane in lanes for name in (lane.light, lane.heavy))
-    share = placement.SLOW_LOADING_SHARE if _is_slow(given) else placement.LOADING_SHARE
+    share = placement.LOADING_SHARE
+    if _is_slow(given):
+        share = placement.SLOW_LOADING_SHARE
+    elif 0.0 < given.longest_swap_s <= given.cascade.planner.interval_s:
+        share = placement.QUICK_LOADING_SHARE
     placed = placement.place(
         plan.workers, given.snapshot.staying, assigned, in_use, loading_share=share
     )

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 
 MEMORY_S = 60.0
 """Evidence older than this no longer counts, as load drifts within minutes."""
+ENOUGH_REQUESTS = 150
+ENOUGH_S = 15.0
+"""So many requests within at least so long tell a rate to 8 %: what is older only lags behind."""
 STEP_LIKELIHOOD = 12.0
 """Likelihood ratio of a step, about 3.5 standard deviations: one false alarm in half an hour."""
 SAME_STEP_S = 15.0
@@ -144,8 +147,9 @@ def forecast(
     """
     if not state.samples:
         return Forecast(stepped_at_s=state.stepped_at_s)
-    count = sum(s.arrivals for s in state.samples)
-    evidence_s = sum(s.duration_s for s in state.samples)
+    evidence = newest(state.samples)
+    count = sum(s.arrivals for s in evidence)
+    evidence_s = sum(s.duration_s for s in evidence)
     mean = count / evidence_s
     quick = mean if state.quick_per_s is None else state.quick_per_s
     spread = math.sqrt(mean * smoothing / (2.0 - smoothing) / interval_s)
@@ -153,12 +157,23 @@ def forecast(
     errors = next(count for below_s, count in HEADROOM if evidence_s < below_s)
     margin = errors * math.sqrt(count + 1.0) / evidence_s
     ahead = look_ahead_s * _rising_per_s2(state.samples)
-    if state.mixed:
+    if state.mixed and len(evidence) == len(state.samples):
         # On average a step falls in the middle of its sample: the other half was the old rate.
         ahead = max(ahead, mean)
     # Nobody has asked for anything yet: no headroom, or an idle fleet would plan for a crowd.
     planned = mean + caution * margin + ahead if count else 0.0
     return Forecast(mean, planned, evidence_s, state.stepped_at_s)
+
+
+def newest(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Return the newest samples that tell the rate well enough; all where none do."""
+    count, seconds = 0, 0.0
+    for place in range(len(samples) - 1, -1, -1):
+        count += samples[place].arrivals
+        seconds += samples[place].duration_s
+        if count >= ENOUGH_REQUESTS and seconds >= ENOUGH_S:
+            return samples[place:]
+    return samples
 
 
 def _likelihood(count: float, expected: float) -> float:

@@ -15,6 +15,8 @@ from hadis.terms.ids import ModelName, WorkerName
 
 LOADING_SHARE = 0.25
 """Part of the fleet that may load at the same time; at least one worker."""
+QUICK_LOADING_SHARE = 1.0
+"""The same where a load is over before the next cycle: it takes less time than a batch."""
 SLOW_LOADING_SHARE = 0.2
 """The same where a load outlasts several cycles: three of sixteen, so that thirteen serve."""
 
@@ -80,8 +82,9 @@ def _target(
     """Return the final model of each worker: who has it keeps it, then who need not load it."""
     open_places = Counter({model: count for model, count in wanted.items() if count > 0})
     target: dict[WorkerName, ModelName | None] = {}
-    # Ready holders first: with fewer places than holders the ones that serve already stay.
-    for worker in sorted(workers, key=lambda w: (not w.ready, w.name)):
+    # Ready holders first: with fewer places than holders the ones that serve already stay, and of
+    # those the ones with most to do: a worker makes what waits before it loads another model.
+    for worker in sorted(workers, key=lambda w: (not w.ready, *_least_idle(w), w.name)):
         model = present[worker.name]
         if model is not None and open_places[model] > 0 and model not in worker.broken:
             target[worker.name] = model
@@ -102,6 +105,11 @@ def _target(
     for worker in workers:
         target.setdefault(worker.name, present[worker.name])
     return target
+
+
+def _least_idle(worker: ObservedWorker) -> tuple[int, float]:
+    """Return a key that puts who has most to make first: images that wait, then what runs."""
+    return -sum(worker.waiting.values()), -worker.residual_s
 
 
 def _has(worker: ObservedWorker, model: ModelName) -> bool:
