@@ -59,7 +59,7 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
         applied = replace(decision, plan=held, changed=False)
     # 4. Place models on workers and move the lanes over.
     placed = _place(given, state, applied.plan)
-    serving = _tuned(given, state, problem, forecast, placed)
+    serving = _tuned(given, state, problem, forecast, applied.plan, placed)
     old_lanes, progress, lanes = _lanes(given, state, applied, serving, placed)
     # 5. Apply: versions rise with what changed.
     last = versioning.Issued(state.version, state.assignments, state.routing)
@@ -177,26 +177,23 @@ def _tuned(
     state: CycleState,
     problem: Problem,
     forecast: Forecast,
+    plan: Plan,
     placed: Placed,
 ) -> Plan | None:
     """Return what the ready workers make of the demand while others load.
 
-    None where swaps are quick, while nobody is ready, and where somebody has set what to serve.
+    None where all workers have every model or nobody is ready, and where somebody has set what to
+    serve; also once the plan is in place, unless swaps are slow and it lags behind the demand.
     """
-    if not _is_slow(given) or given.cascade.planner.mode is not PlannerMode.AUTO:
+    if given.longest_swap_s <= 0.0 or given.cascade.planner.mode is not PlannerMode.AUTO:
         return None
-    pools = stating.ready_pools(given.snapshot, placed)
-    if not pools:
+    is_in_place = switching.readiness(plan.workers, given.snapshot.staying, placed) >= 1.0
+    if is_in_place and not _is_slow(given):
         return None
-    ready = replace(
-        problem,
-        demand_per_s=forecast.mean_per_s,
-        workers=sum(pools.values()),
-        pools=pools,
-        current_workers=None,
-        swap_s={},
-    )
-    return pacing.serve(ready, state.serving)
+    ready = stating.as_it_is(problem, given.snapshot, placed)
+    if ready is None:
+        return None
+    return pacing.serve(replace(ready, demand_per_s=forecast.mean_per_s), state.serving)
 
 
 def _lanes(

@@ -15,7 +15,8 @@ MEMORY_S = 60.0
 """Evidence older than this no longer counts, as load drifts within minutes."""
 ENOUGH_REQUESTS = 150
 ENOUGH_S = 15.0
-"""So many requests within at least so long tell a rate to 8 %: what is older only lags behind."""
+"""So many requests within at least so long tell a rate to 8 %: what is older only lags behind. With
+less caution fewer are enough."""
 STEP_LIKELIHOOD = 12.0
 """Likelihood ratio of a step, about 3.5 standard deviations: one false alarm in half an hour."""
 SAME_STEP_S = 15.0
@@ -147,7 +148,7 @@ def forecast(
     """
     if not state.samples:
         return Forecast(stepped_at_s=state.stepped_at_s)
-    evidence = newest(state.samples)
+    evidence = newest(state.samples, caution * ENOUGH_REQUESTS)
     count = sum(s.arrivals for s in evidence)
     evidence_s = sum(s.duration_s for s in evidence)
     mean = count / evidence_s
@@ -159,19 +160,19 @@ def forecast(
     ahead = look_ahead_s * _rising_per_s2(state.samples)
     if state.mixed and len(evidence) == len(state.samples):
         # On average a step falls in the middle of its sample: the other half was the old rate.
-        ahead = max(ahead, mean)
+        ahead = max(ahead, caution * mean)
     # Nobody has asked for anything yet: no headroom, or an idle fleet would plan for a crowd.
     planned = mean + caution * margin + ahead if count else 0.0
     return Forecast(mean, planned, evidence_s, state.stepped_at_s)
 
 
-def newest(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Return the newest samples that tell the rate well enough; all where none do."""
+def newest(samples: Sequence[Sample], requests: float) -> Sequence[Sample]:
+    """Return the newest samples with so many requests, over ENOUGH_S at least; else all."""
     count, seconds = 0, 0.0
     for place in range(len(samples) - 1, -1, -1):
         count += samples[place].arrivals
         seconds += samples[place].duration_s
-        if count >= ENOUGH_REQUESTS and seconds >= ENOUGH_S:
+        if count >= requests and seconds >= ENOUGH_S:
             return samples[place:]
     return samples
 

@@ -1,13 +1,13 @@
 """Step 1 of the control cycle: fold a snapshot into what is remembered."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hadis.planning import corrections, forecasting, solving
 from hadis.planning.corrections import RouteCounts
 from hadis.planning.problems import PlanStatus, RowShare
-from hadis.planning.snapshots import Snapshot
+from hadis.planning.snapshots import ObservedWorker, Snapshot
 from hadis.planning.states import CycleInput, CycleState
 from hadis.terms.ids import ModelName
 
@@ -39,7 +39,7 @@ def observe(given: CycleInput) -> CycleState:
         trusted=_ratios_are_trusted(given),
     )
     keep = _remains(state, snapshot.now_s, QUEUE_MEMORY_S)
-    now = waiting(snapshot)
+    now = waiting(snapshot.workers)
     queue = {
         name: keep * state.queue.get(name, 0.0) + (1.0 - keep) * now.get(name, 0)
         for name in {*now, *state.queue}
@@ -63,10 +63,10 @@ def observe(given: CycleInput) -> CycleState:
     )
 
 
-def waiting(snapshot: Snapshot) -> Mapping[ModelName, int]:
-    """Return how many requests wait for each model, in all workers together."""
+def waiting(workers: Iterable[ObservedWorker]) -> Mapping[ModelName, int]:
+    """Return how many requests wait for each model, in all these workers together."""
     counts: dict[ModelName, int] = {}
-    for worker in snapshot.workers:
+    for worker in workers:
         for name, count in worker.waiting.items():
             counts[name] = counts.get(name, 0) + count
     return counts

@@ -6,6 +6,7 @@ what has hardly changed is the same problem, and the plan cache knows its answer
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hadis.planning import candidates, corrections, observing
 from hadis.planning.corrections import Correction
@@ -44,7 +45,7 @@ def state_problem(given: CycleInput, state: CycleState) -> Problem:
         slo_s=cascade.slo_s,
         queue={name: count for name, count in state.queue.items() if name in known},
         residual_s=_residual_s(state, snapshot, known),
-        backlog_s=_backlog_s(profile, snapshot, scale),
+        backlog_s=_backlog_s(profile, observing.waiting(snapshot.workers), scale),
         drain_s=DRAIN_SHARE * cascade.slo_s,
         current_workers=_current_workers(state, snapshot, known) or None,
         swap_s={name: seconds for name, seconds in given.swap_s.items() if name in known},
@@ -58,16 +59,31 @@ def state_problem(given: CycleInput, state: CycleState) -> Problem:
     )
 
 
-def ready_pools(
-    snapshot: Snapshot, placed: Mapping[WorkerName, ModelName | None]
-) -> dict[ModelName, int]:
-    """Return how many ready workers have the model that they are to serve first."""
+def as_it_is(
+    problem: Problem, snapshot: Snapshot, placed: Mapping[WorkerName, ModelName | None]
+) -> Problem | None:
+    """Return the problem of the ready workers that have the model which they are to serve first.
+
+    The others are on their way to another model: nobody else has to make what still waits at them.
+    None while nobody is ready.
+    """
     pools: dict[ModelName, int] = {}
+    serving = []
     for worker in snapshot.staying:
         model = placed.get(worker.name)
         if worker.ready and model is not None and model in worker.resident:
             pools[model] = pools.get(model, 0) + 1
-    return pools
+            serving.append(worker)
+    if not serving:
+        return None
+    return replace(
+        problem,
+        workers=len(serving),
+        pools=pools,
+        backlog_s=_backlog_s(problem.profile, observing.waiting(serving), problem.latency_scale),
+        current_workers=None,
+        swap_s={},
+    )
 
 
 def _current_workers(
@@ -95,10 +111,11 @@ def _residual_s(
     return {name: seconds for name, seconds in residual.items() if seconds > 0.0}
 
 
-def _backlog_s(profile: Profile, snapshot: Snapshot, scale: float) -> dict[ModelName, float]:
+def _backlog_s(
+    profile: Profile, counts: Mapping[ModelName, int], scale: float
+) -> dict[ModelName, float]:
     """Return the waiting work in worker-seconds a model, served in its best batches."""
     backlog: dict[ModelName, float] = {}
-    counts = observing.waiting(snapshot)
     for model in profile.models:
         if counts.get(model.name, 0):
             image_s = min(seconds / size for size, seconds in model.latency_s.items())
