@@ -40,9 +40,15 @@ def judged(*, full: bool, partly: bool) -> Verdict:
 
 def percent(share: float, digits: int = 1) -> str:
     """Return a share for people; what is not zero never reads as zero."""
-    text = f"{100 * share:.{digits}f} %"
     smallest = 10.0**-digits
-    return f"< {smallest:g} %" if 0 < 100 * share < smallest / 2 else text
+    if 0 < 100 * share < smallest / 2:
+        return f"< {smallest:g} %"
+    return f"{round(100 * share, digits) + 0.0:.{digits}f} %"
+
+
+def fid(value: float | None) -> str:
+    """Return a FID for people; none where nothing was served."""
+    return "no picture" if value is None else f"FID {value:.2f}"
 
 
 def times(more: float, less: float) -> str:

@@ -185,7 +185,7 @@ def _change(level: Numbers, places: Sequence[int]) -> float:
 def _relaxes(level: Numbers, policy: str) -> bool:
     """Whether a system is no worse in both measures at the loosest SLO than at the tightest."""
     first, last = level["policies"][policy][0], level["policies"][policy][-1]
-    better = last["fid"] <= first["fid"] + 0.02
+    better = first["fid"] is None or last["fid"] <= first["fid"] + 0.02
     return bool(better and last["violations"] <= first["violations"] + 0.002)
 
 
@@ -194,8 +194,8 @@ def _ends(level: Numbers) -> str:
     for policy in POLICIES:
         first, last = level["policies"][policy][0], level["policies"][policy][-1]
         words.append(
-            f"{drawing.POLICIES[policy][1]} {first['fid']:.2f} and "
-            f"{claims.percent(first['violations'])} to {last['fid']:.2f} and "
+            f"{drawing.POLICIES[policy][1]} {claims.fid(first['fid'])} and "
+            f"{claims.percent(first['violations'])} to {claims.fid(last['fid'])} and "
             f"{claims.percent(last['violations'])}"
         )
     return f"{level['rates']} requests/s, from a quarter to 1.75×: {', '.join(words)}"

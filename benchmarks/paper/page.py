@@ -1,14 +1,19 @@
 """docs/paper-results.md, written from the figures' numbers."""
 
 import os
+import textwrap
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.paper import claims, files, overheads
 from benchmarks.paper.catalogue import PLATES
 from benchmarks.paper.claims import Story, Verdict
 
 HEAD = Path(__file__).with_name("head.md")
+WIDTH = 140
+WRAP: Mapping[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 TOOK = "about ten minutes"
 
 
@@ -48,7 +53,8 @@ def compose(out: Path, folder: str) -> str:
 def _told(story: Story) -> str:
     rows = [(claim.says, claim.found, f"**{claim.verdict.value}**") for claim in story.claims]
     told = claims.table(("the paper", "here", ""), rows)
-    return "\n\n".join((told, *story.notes))
+    notes = (note if "\n" in note else textwrap.fill(note, WIDTH, **WRAP) for note in story.notes)
+    return "\n\n".join((told, *notes))
 
 
 def _summary(stories: list[Story]) -> str:

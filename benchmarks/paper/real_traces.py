@@ -25,6 +25,9 @@ LEVELS = {
 }
 DRAWN = (REFERENCE, "1to20")
 POLICIES = ("hadis", "hadis-paper", "diffserve", "proteus", "clipper-light", "clipper-heavy")
+MOST_DROPPED = 0.1
+LEAST_VIOLATIONS = 1e-4
+"""What a share of violations is taken for at least when another one is divided by it."""
 SWAPPED = ("2to16", "1to20", "1to32")
 SWAPS = ("pinned memory", "pod restart")
 SWAPPERS = ("hadis", "hadis-paper", "diffserve", "proteus")
@@ -142,7 +145,7 @@ def over_time(
 
 def _over_time(told: Numbers) -> Figure:
     titles = {
-        load: f"{LEVELS[load]} requests/s" + (" (the paper's load)" if load == REFERENCE else "")
+        load: f"{LEVELS[load]} requests/s" + (", as in the paper" if load == REFERENCE else "")
         for load in told["series"]
     }
     return over_time(told["series"], titles)
@@ -154,7 +157,7 @@ def _averages(told: Numbers) -> Figure:
     for policy in POLICIES:
         found = [level["policies"][policy] for level in told["levels"].values()]
         colour, label = drawing.POLICIES[policy]
-        style = {"color": colour, "label": label, "linewidth": 1.4}
+        style = {"color": colour, "label": label, "linewidth": 1.4, "zorder": drawing.above(policy)}
         quality.plot(names, [each["fid"] for each in found], "o-", **style)
         violations.plot(names, [100 * each["violations"] for each in found], "o-", **style)
     bounds = [level["bound"]["fid"] for level in told["levels"].values()]
@@ -166,7 +169,7 @@ def _averages(told: Numbers) -> Figure:
     violations.set_yscale("symlog", linthresh=0.1)
     violations.set_ylim(-0.01, 100)
     violations.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
-    quality.legend(loc="lower right")
+    figure.legend(*quality.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -214,12 +217,22 @@ def story(told: Numbers) -> Story:
             _levels_table(told),
             "The bound knows the demand of each 10 s, pays nothing for swaps and never waits, but "
             "uses one row at a time; two lanes, or dropping requests, may go below it. No planner "
-            "of single rows can be better by more than its distance to the others: "
+            "of single rows that serves everything can be better than DiffServe by more than "
             + claims.listed(
-                f"{claims.percent(_possible(level))} to DiffServe at {level['rates']}"
-                for level in told["levels"].values()
+                f"{claims.percent(_possible(level, 'diffserve'))} at {level['rates']}"
+                for level in _carried(told)
             )
-            + ".",
+            + ", nor better than Proteus by more than "
+            + claims.listed(
+                f"{claims.percent(_possible(level, 'proteus'))} at {level['rates']}"
+                for level in _carried(told)
+            )
+            + ". Beyond those loads DiffServe's fixed pair cannot carry the demand: it drops what "
+            "it cannot serve, and its FID is that of the rest.",
+            "Proteus comes this close because FID hardly rewards choosing prompts: a random choice "
+            "between two models is as good as a router's within 0.1 on these data, and Proteus "
+            "chooses its shares freely where a row has its measured ones. Nor does DiffServe "
+            "violate anything that its pair can carry, so that there is nothing to be reduced.",
             _swaps_table(told),
         ],
     )
@@ -235,8 +248,17 @@ def _gain(level: Numbers, policy: str, other: str) -> float:
     return float(1.0 - found[policy]["fid"] / found[other]["fid"])
 
 
-def _possible(level: Numbers) -> float:
-    return float(1.0 - level["bound"]["fid"] / level["policies"]["diffserve"]["fid"])
+def _possible(level: Numbers, other: str) -> float:
+    return float(1.0 - level["bound"]["fid"] / level["policies"][other]["fid"])
+
+
+def _carried(told: Numbers) -> list[Numbers]:
+    """Return the levels whose demand DiffServe's pair can carry."""
+    return [
+        level
+        for level in told["levels"].values()
+        if level["policies"]["diffserve"]["violations"] <= MOST_DROPPED
+    ]
 
 
 def _by_level(told: Numbers, form: Callable[[Numbers], str]) -> str:
@@ -244,18 +266,25 @@ def _by_level(told: Numbers, form: Callable[[Numbers], str]) -> str:
 
 
 def _quality(told: Numbers, other: str, wanted: float) -> Claim:
-    gains = [_gain(level, "hadis-paper", other) for level in told["levels"].values()]
-    ours = [_gain(level, "hadis", other) for level in told["levels"].values()]
-    best = max(*gains, *ours)
+    """Judge by the paper's load; a system that drops a tenth is no measure for quality."""
     label = drawing.POLICIES[other][1]
+    fair = [
+        level
+        for level in told["levels"].values()
+        if level["policies"][other]["violations"] <= MOST_DROPPED
+    ]
+    gain = _gain(told["levels"][told["reference"]], "hadis-paper", other)
+    shown = "; ".join(
+        f"{level['rates']} {claims.percent(_gain(level, 'hadis-paper', other))} and "
+        f"{claims.percent(_gain(level, 'hadis', other))}"
+        for level in fair
+    )
+    lost = [level["rates"] for level in told["levels"].values() if level not in fair]
     return Claim(
         f"HADIS has 7 to 23 % less FID than Clipper-Light, Proteus and DiffServe: {label}.",
-        "The paper's planner "
-        + _by_level(told, lambda level: claims.percent(_gain(level, "hadis-paper", other)))
-        + "; HADIS "
-        + _by_level(told, lambda level: claims.percent(_gain(level, "hadis", other)))
-        + ".",
-        claims.judged(full=best >= wanted, partly=best > 0.0),
+        f"The paper's planner and HADIS: {shown}."
+        + (f" ({label} drops more than a tenth at {claims.listed(lost)}.)" if lost else ""),
+        claims.judged(full=gain >= wanted, partly=gain >= wanted / 4.0),
     )
 
 
@@ -273,28 +302,26 @@ def _diffserve_over_proteus(told: Numbers) -> Claim:
 def _violations(told: Numbers, other: str, wanted: float) -> Claim:
     label = drawing.POLICIES[other][1]
 
-    def ratio(level: Numbers, policy: str) -> str:
+    def ahead(level: Numbers) -> float:
         found = level["policies"]
-        return claims.times(found[other]["violations"], found[policy]["violations"])
+        ours = float(found["hadis-paper"]["violations"])
+        return float(found[other]["violations"]) / max(ours, LEAST_VIOLATIONS)
 
-    def ahead(level: Numbers, policy: str) -> float:
-        found = level["policies"]
-        return float(found[other]["violations"]) / max(float(found[policy]["violations"]), 1e-6)
-
-    reached = [
-        level["rates"] for level in told["levels"].values() if ahead(level, "hadis") >= wanted
-    ]
-    levels = told["levels"].values()
+    shown = "; ".join(
+        level["rates"]
+        + " "
+        + ", ".join(
+            claims.percent(level["policies"][policy]["violations"], 2)
+            for policy in (other, "hadis-paper", "hadis")
+        )
+        for level in told["levels"].values()
+    )
     return Claim(
-        f"{wanted:g}× fewer violations than {label}.",
-        "The paper's planner "
-        + _by_level(told, lambda level: ratio(level, "hadis-paper"))
-        + "; HADIS "
-        + _by_level(told, lambda level: ratio(level, "hadis"))
-        + ".",
+        f"HADIS has {wanted:g}× fewer violations than {label}.",
+        f"{label}, the paper's planner, HADIS: {shown}.",
         claims.judged(
-            full=len(reached) > len(told["levels"]) / 2,
-            partly=any(ahead(level, "hadis") > 1.0 for level in levels),
+            full=ahead(told["levels"][told["reference"]]) >= wanted,
+            partly=any(ahead(level) >= wanted for level in told["levels"].values()),
         ),
     )
 
@@ -328,7 +355,7 @@ def _levels_table(told: Numbers) -> str:
 
 
 def _swaps_table(told: Numbers) -> str:
-    head = ["swap", "requests/s", *(drawing.POLICIES[policy][1] for policy in SWAPPERS), "swaps"]
+    head = ["swap", "requests/s", *(drawing.POLICIES[policy][1] for policy in SWAPPERS)]
     rows = []
     for swap, levels in {"none": told["levels"], **told["swaps"]}.items():
         for level in SWAPPED:
@@ -337,8 +364,7 @@ def _swaps_table(told: Numbers) -> str:
             for policy in SWAPPERS:
                 figures = found[policy]
                 cells.append(f"{figures['fid']:.2f}, {claims.percent(figures['violations'], 2)}")
-            counts = (f"{found[policy]['swaps']:.0f}" for policy in SWAPPERS)
-            rows.append([*cells, " and ".join(counts)])
+            rows.append(cells)
     return (
         "The prototype of the paper swaps models at no cost, and so do the runs above. With models "
         "in pinned memory a worker is out for 0.5 to 3 s, with a restarted pod for a minute:\n\n"
