@@ -18,7 +18,8 @@ from hadis.terms.cascades import OnOverload
 from hadis.terms.ids import ModelName
 
 WORTHWHILE_GAIN = 0.02
-"""Gain in quality, of the range of the table, for which a plan that carries the load changes."""
+"""Gain in quality, of the range of the table, for which a plan that carries the load changes; less
+in a fleet of many workers, whose plans change in smaller steps (`caution`)."""
 FREE_CHANGES = 2
 PATIENCE_S = (20.0, 45.0)
 """Time since the last change or step before the first and the second plan for better quality."""
@@ -118,7 +119,8 @@ def decide(
             return Decision(held, False, "carries the demand", tenure)
         candidate = solve(make)
         gain = _gain(problem, held, candidate)
-        if gain > WORTHWHILE_GAIN and waited_s >= _patience_s(tenure, gain):
+        worthwhile = WORTHWHILE_GAIN * caution(problem.workers)
+        if gain > worthwhile and waited_s >= _patience_s(tenure, gain / worthwhile):
             return _change(candidate, hold, tenure, now_s, "better quality has become possible")
         return Decision(replace(held, solve_s=candidate.solve_s), False, "still best", tenure)
 
@@ -176,11 +178,9 @@ def _first_patience_s(tenure: Tenure, rate_per_s: float) -> float:
     return min(patience_s, ENOUGH_REQUESTS / rate_per_s) if rate_per_s > 0.0 else patience_s
 
 
-def _patience_s(tenure: Tenure, gain: float) -> float:
-    """Return how long a plan has to stay before one with this gain replaces it."""
-    if tenure.changes < FREE_CHANGES:
-        return 0.0
-    return LATER_PATIENCE_S * (WORTHWHILE_GAIN / gain) ** 2
+def _patience_s(tenure: Tenure, times: float) -> float:
+    """Return how long a plan stays before one with so many times a worthwhile gain replaces it."""
+    return 0.0 if tenure.changes < FREE_CHANGES else LATER_PATIENCE_S / times**2
 
 
 def _gain(problem: Problem, held: Plan, candidate: Plan) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hadis.planning import corrections, forecasting, solving
 from hadis.planning.corrections import RouteCounts
 from hadis.planning.problems import PlanStatus, RowShare
-from hadis.planning.snapshots import ObservedWorker, Snapshot
+from hadis.planning.snapshots import ObservedWorker
 from hadis.planning.states import CycleInput, CycleState
 from hadis.terms.ids import ModelName
 
