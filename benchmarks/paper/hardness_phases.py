@@ -140,7 +140,8 @@ def story(told: Numbers) -> Story:
             + f". The paper names neither demand nor lengths; here {told['rate']} requests a "
             f"second for {told['phase_s']} s a phase, of the easier and the harder half of "
             "the prompts. In the easy phases "
-            f"{compared('heavy_workers')[0]:.1f} of {WORKERS} workers are on a heavy model already.",
+            f"{compared('heavy_workers')[0]:.1f} of {WORKERS} workers are on a heavy model "
+            "already.",
         ],
     )
 
