@@ -179,7 +179,10 @@ def _mixture_frontier(
     size: int, seconds: np.ndarray, alone: np.ndarray, bends: np.ndarray
 ) -> list[float]:
     """Return the best FID of mixtures of at most `size` models within each latency."""
-    shares = np.array(list(_mixtures(len(seconds), size)))
+    # Fewer models are mixed in finer steps, so that they are tried for themselves.
+    shares = np.concatenate(
+        [np.array(list(_mixtures(len(seconds), used))) for used in range(1, size + 1)]
+    )
     latency_s = shares @ seconds
     fid = shares @ alone + np.einsum("ki,ij,kj->k", shares, bends, shares)
     return [float(fid[latency_s <= limit + 1e-9].min()) for limit in LATENCIES_S]
