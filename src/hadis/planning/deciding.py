@@ -23,8 +23,8 @@ in a fleet of many workers, whose plans change in smaller steps (`caution`)."""
 FREE_CHANGES = 2
 PATIENCE_S = (20.0, 45.0)
 """Time since the last change or step before the first and the second plan for better quality."""
-ENOUGH_REQUESTS = 90
-"""So many requests tell a rate to 10 %: where they come fast, patience needs no longer."""
+ENOUGH_REQUESTS = 360
+"""So many requests, times `caution`, tell enough: where they come fast, patience is shorter."""
 LATER_PATIENCE_S = 300.0
 """Before any further plan that is barely worth it; one of k times the gain waits k * k times less,
 as noise that suggests it is so much rarer."""
@@ -115,7 +115,7 @@ def decide(
     overloaded = current.status is PlanStatus.OVERLOAD
     if fits and not overloaded:
         waited_s = now_s - max(tenure.changed_at_s, tenure.stepped_at_s)
-        if waited_s < _first_patience_s(tenure, forecast.mean_per_s):
+        if waited_s < _first_patience_s(tenure, hold):
             return Decision(held, False, "carries the demand", tenure)
         candidate = solve(make)
         gain = _gain(problem, held, candidate)
@@ -172,10 +172,12 @@ def _change(plan: Plan, hold: Problem, tenure: Tenure, now_s: float, because: st
     return Decision(shown, True, because, tenure)
 
 
-def _first_patience_s(tenure: Tenure, rate_per_s: float) -> float:
+def _first_patience_s(tenure: Tenure, hold: Problem) -> float:
     """Return how long to wait before looking for a better plan at all."""
     patience_s = PATIENCE_S[min(tenure.changes, len(PATIENCE_S) - 1)]
-    return min(patience_s, ENOUGH_REQUESTS / rate_per_s) if rate_per_s > 0.0 else patience_s
+    if hold.demand_per_s <= 0.0:
+        return patience_s
+    return min(patience_s, ENOUGH_REQUESTS * caution(hold.workers) / hold.demand_per_s)
 
 
 def _patience_s(tenure: Tenure, times: float) -> float:

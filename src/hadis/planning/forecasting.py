@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 MEMORY_S = 60.0
 """Evidence older than this no longer counts, as load drifts within minutes."""
-ENOUGH_REQUESTS = 150
+ENOUGH_REQUESTS = 600
 ENOUGH_S = 15.0
-"""So many requests within at least so long tell a rate to 8 %: what is older only lags behind. With
-less caution fewer are enough."""
+"""So many requests within at least so long tell a rate to 4 %: what is older only lags behind. With
+half the caution the error may be twice as large, of a quarter of the requests."""
 STEP_LIKELIHOOD = 12.0
 """Likelihood ratio of a step, about 3.5 standard deviations: one false alarm in half an hour."""
 SAME_STEP_S = 15.0
@@ -148,7 +148,7 @@ def forecast(
     """
     if not state.samples:
         return Forecast(stepped_at_s=state.stepped_at_s)
-    evidence = newest(state.samples, caution * ENOUGH_REQUESTS)
+    evidence = newest(state.samples, caution**2 * ENOUGH_REQUESTS)
     count = sum(s.arrivals for s in evidence)
     evidence_s = sum(s.duration_s for s in evidence)
     mean = count / evidence_s
