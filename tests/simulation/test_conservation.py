@@ -28,7 +28,7 @@ from hadis.terms.ids import ModelName
 from support.replays import LATENCIES, a_scenario, a_steady_trace, a_trace, a_workload
 
 SLOW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 gaps = st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0, 4.0, 25.0]), min_size=1, max_size=60)

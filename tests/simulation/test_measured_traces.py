@@ -70,7 +70,14 @@ def test_adaptive_policies_lie_between_the_two() -> None:
 
 def test_choosing_the_pair_beats_a_fixed_one() -> None:
     assert figures("hadis-paper")["fid"] < figures("diffserve")["fid"]
-    assert figures("hadis-paper")["fid"] < figures("proteus")["fid"]
+
+
+def test_mixing_at_random_is_read_from_the_grid_and_pays_with_violations() -> None:
+    # Random halves of two models are worth more than the mean of the two, so that its FID comes
+    # near the paper's, but it spreads prompts over queues without a look at them.
+    paper, proteus = figures("hadis-paper"), figures("proteus")
+    assert proteus["fid"] == pytest.approx(paper["fid"], rel=0.03)
+    assert proteus["slo_violation_ratio"] > 3 * paper["slo_violation_ratio"]
 
 
 def test_ablations_use_only_their_own_stage() -> None:
@@ -87,7 +94,9 @@ def test_the_clairvoyant_bound_is_what_single_rows_allow(name: str, want: float)
     assert bounds.clairvoyant(a_run(name)).quality == pytest.approx(want, abs=0.02)
 
 
-def test_the_paper_is_near_its_bound_and_pays_with_violations() -> None:
+def test_both_planners_are_near_the_bound_and_production_misses_less() -> None:
     bound = bounds.clairvoyant(a_run()).quality
-    assert figures("hadis-paper")["fid"] == pytest.approx(bound, rel=0.02)
-    assert 0.005 < figures("hadis-paper")["slo_violation_ratio"] < 0.06
+    assert figures("hadis-paper")["fid"] == pytest.approx(bound, rel=0.01)
+    assert figures("hadis")["fid"] == pytest.approx(bound, rel=0.01)
+    assert figures("hadis-paper")["slo_violation_ratio"] < 0.03
+    assert figures("hadis")["slo_violation_ratio"] <= 0.003
