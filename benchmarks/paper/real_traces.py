@@ -282,8 +282,9 @@ def _quality(told: Numbers, other: str, wanted: float) -> Claim:
     lost = [level["rates"] for level in told["levels"].values() if level not in fair]
     return Claim(
         f"HADIS has 7 to 23 % less FID than Clipper-Light, Proteus and DiffServe: {label}.",
-        f"The paper's planner and HADIS: {shown}."
-        + (f" ({label} drops more than a tenth at {claims.listed(lost)}.)" if lost else ""),
+        f"The paper's planner and HADIS: {shown}"
+        + (f" ({label} drops more than a tenth at {claims.listed(lost)})" if lost else "")
+        + ".",
         claims.judged(full=gain >= wanted, partly=gain >= wanted / 4.0),
     )
 
