@@ -90,12 +90,13 @@ def decide(
     candidate = solving.solve(make, clock=clock)
     if candidate.status is PlanStatus.OVERLOAD:
         return _overload(candidate, held, hold, tenure, now_s, on_overload)
-    if overloaded and fits and now_s - tenure.changed_at_s < PATIENCE_S[0]:
-        return Decision(held, False, "waiting until the overload is over for good", tenure)
-    why = "the overload is over" if overloaded else "the plan in force cannot carry the demand"
-    if fits and _same(candidate, held):
-        return Decision(_restated(held, candidate, missed=0.0), False, why, tenure)
-    return _change(candidate, hold, tenure, now_s, why)
+    if overloaded and fits:
+        if now_s - tenure.changed_at_s < PATIENCE_S[0]:
+            return Decision(held, False, "waiting until the overload is over for good", tenure)
+        # From here on it is a plan that carries the demand, and no better one is in a hurry.
+        calm = _restated(held, candidate, missed=0.0)
+        return Decision(calm, False, "the overload is over", tenure)
+    return _change(candidate, hold, tenure, now_s, "the plan in force cannot carry the demand")
 
 
 def _overload(
@@ -120,9 +121,15 @@ def _overload(
 
 
 def _restated(held: Plan, candidate: Plan, *, missed: float) -> Plan:
-    """Return the plan in force as the solution that was compared with it leaves it."""
+    """Return the plan in force with the status of the solution that was compared with it.
+
+    `missed` is the share of the demand that it does not carry.
+    """
+    status = candidate.status
+    if status is PlanStatus.OPTIMAL and not _same(candidate, held):
+        status = PlanStatus.FEASIBLE
     reasons = replace(held.reasons, predicted_violation_ratio=missed)
-    return replace(held, status=candidate.status, solve_s=candidate.solve_s, reasons=reasons)
+    return replace(held, status=status, solve_s=candidate.solve_s, reasons=reasons)
 
 
 def _change(plan: Plan, hold: Problem, tenure: Tenure, now_s: float, because: str) -> Decision:
