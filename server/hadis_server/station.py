@@ -62,6 +62,7 @@ class Station:
         self._assignment: Assignment | None = None
         self._batch_sizes: dict[str, int] = {}
         self._device = hardware.choose_device(settings.device)
+        hardware.compute_exactly()
         self._hardware = hardware.name(self._device)
         self._software = hardware.software()
         self.book = LatencyBook(
