@@ -194,6 +194,7 @@ class Loader(threading.Thread):
     def _load(self, spec: ModelSpec) -> None:
         began_s = time.monotonic()
         key = pipelines.weights_key(spec)
+        failure: str | None = None
         try:
             if not self._make_room(spec, key):
                 if spec.name in self._residents:
@@ -215,12 +216,15 @@ class Loader(threading.Thread):
                 )
                 self._weights[key] = weights
             elif not weights.on_device:
-                weights.pipeline.to(self._device)
-                weights.on_device = True
+                self._bring_back(spec, weights)
             variant = Variant(spec, weights.pipeline, serial=next(self._serials))
             self._warm_up(variant)
         except ModelUnavailable as error:
-            self._note_failure(spec, str(error))
+            failure = str(error)
+        if failure is not None:
+            # Not while the error is handled: its traceback holds what was loaded so far.
+            self._release_unused_weights()
+            self._note_failure(spec, failure)
             return
         with self._changed:
             before = self._residents.get(spec.name)
@@ -233,6 +237,15 @@ class Loader(threading.Thread):
         took_s = time.monotonic() - began_s
         log.info("model %s is resident after %.1f s", spec.name, took_s)
         self._loaded(variant, took_s)
+
+    def _bring_back(self, spec: ModelSpec, weights: Weights) -> None:
+        """Move weights from the host's memory to the device."""
+        try:
+            weights.pipeline.to(self._device)
+        except torch.OutOfMemoryError as error:
+            weights.pipeline.to("cpu", silence_dtype_warnings=True)
+            raise pipelines.too_large(spec, self._device) from error
+        weights.on_device = True
 
     def _warm_up(self, variant: Variant) -> None:
         spec = variant.spec

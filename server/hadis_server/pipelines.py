@@ -147,6 +147,8 @@ def load_weights(spec: ModelSpec, device: torch.device, *, offline: bool = False
         pipeline = _load(spec, config, where, device, offline=offline)
     except ModelUnavailable:
         raise
+    except torch.OutOfMemoryError as error:
+        raise too_large(spec, device) from error
     except (
         OSError,
         HfHubHTTPError,
@@ -165,6 +167,16 @@ def load_weights(spec: ModelSpec, device: torch.device, *, offline: bool = False
         ) from error
     _refuse_gaps(pipeline, spec, where)
     return pipeline
+
+
+def too_large(spec: ModelSpec, device: torch.device) -> ModelUnavailable:
+    """Return the error of a model that the device's memory has no room for."""
+    _, total_bytes = torch.cuda.mem_get_info(device)
+    return ModelUnavailable(
+        f"model {spec.name} does not fit into the {total_bytes} bytes of {device} beside what is "
+        f"there already; its files hold {expected_bytes(spec)} bytes - use a smaller "
+        "spec.models[].dtype or a GPU with more memory"
+    )
 
 
 def dtype_for(spec: ModelSpec, device: torch.device) -> torch.dtype:
