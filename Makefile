@@ -10,7 +10,7 @@ TESTCLUSTER ?= ../shared/testcluster/testcluster
 CLUSTER := $(if $(KUBECONFIG),,$(TESTCLUSTER) run --nodes 1 --)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check fix test test-cluster ci-packages train docs clean
+.PHONY: help demo install check fix test test-cluster test-gpu ci-packages train docs clean
 
 help: ## list these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test: $(VENV)/.installed-dev $(VENV)/openai-2 ## run every test that this machin
 
 test-cluster: $(VENV)/.installed-dev ## run the tests that need a cluster, against KUBECONFIG or in one made for them
 	$(CLUSTER) $(BIN)/pytest -m cluster $(ARGS)
+
+test-gpu: $(VENV)/.installed-dev ## run the tests that need a GPU, on this machine's
+	$(BIN)/pytest -m gpu tests/gpu $(ARGS)
 
 ci-packages: ## install the system packages that the full test suite needs (Debian or Ubuntu, as root)
 	apt-get update -qq
