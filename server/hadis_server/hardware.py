@@ -39,8 +39,9 @@ def compute_exactly() -> None:
     batch: pictures of one seed would differ visibly between batches. Who wants speed more says
     `dtype: float16` or `bfloat16`.
     """
-    for operation in ("conv", "rnn"):
-        getattr(torch.backends.cudnn, operation).fp32_precision = "ieee"
+    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
+    for operation in (cudnn.conv, cudnn.rnn, cublas):
+        operation.fp32_precision = "ieee"
 
 
 def name(device: torch.device) -> str:

@@ -24,6 +24,8 @@ ROWS = [
     Row("a green triangle", None, 3),
     Row("a large cross", None, 4),
 ]
+# Half precision: a picture is the same when it differs by this share of what another seed makes.
+SAME = 0.25
 MODELS = ("scenes", "sd", "sdxl", "sd3")
 
 
@@ -72,14 +74,15 @@ def test_a_seed_makes_one_picture_in_batches_of_1_to_8(
         others = [Row("a green cross", None, seed) for seed in range(batch - 1)]
         made = drawn(variant, [*others, ROW])
         apart.append(abs(made[batch - 1] - want))
-        assert abs(made[0] - made[batch - 1]).mean() > 1
+        another = abs(made[0] - want).mean()
+        assert another > 1
     largest = [int(steps.max()) for steps in apart]
     tell(f"{name} {dtype}: steps of 8 bits apart in batches of 2 to 8: {largest}")
     if dtype == "float32":
         assert max(largest) <= 1
     else:
         # Sums of 16 bits are rounded in another order by each batch's kernel.
-        assert max(steps.mean() for steps in apart) < 1
+        assert max(steps.mean() for steps in apart) < SAME * another
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -189,4 +192,5 @@ def test_a_gpu_draws_what_a_cpu_draws(
     tell(
         f"scenes {dtype}: mean steps of 8 bits from a CPU's pictures: {each}, largest {apart.max()}"
     )
-    assert np.median(each) < (0.5 if dtype == "float32" else 4)
+    another = abs(want[0] - want[1]).mean()
+    assert np.median(each) < (0.5 if dtype == "float32" else SAME * another)
