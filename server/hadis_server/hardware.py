@@ -1,6 +1,7 @@
 """What this worker runs on, in words that a profile's hardware can be compared with."""
 
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
@@ -39,8 +40,8 @@ def compute_exactly() -> None:
     batch: pictures of one seed would differ visibly between batches. Who wants speed more says
     `dtype: float16` or `bfloat16`.
     """
-    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
-    for operation in (cudnn.conv, cudnn.rnn, cublas):
+    backends: Any = torch.backends  # not all of it is typed
+    for operation in (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul):
         operation.fp32_precision = "ieee"
 
 

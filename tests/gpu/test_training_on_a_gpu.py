@@ -130,7 +130,7 @@ def test_an_interrupted_training_goes_on_from_where_it_was_saved(site: Site, tel
     assert cut["step"] > start["step"]
     assert cut["elapsed_s"] > start["elapsed_s"]
     logged = len(site.lines("heavy"))
-    budget = f"budget_s={cut['elapsed_s'] + 25}"
+    budget = f"budget_s={cut['elapsed_s'] + 30}"
     took_s = site.run("heavy", "--set", budget, "--set", "batch=64")
     begun, *lines = [line for line in site.lines("heavy")[logged:] if "auc" not in line]
     assert begun["step"] == cut["step"]
