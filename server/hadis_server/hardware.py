@@ -1,7 +1,6 @@
 """What this worker runs on, in words that a profile's hardware can be compared with."""
 
 from pathlib import Path
-from typing import Any
 
 import diffusers
 import torch
@@ -40,9 +39,7 @@ def compute_exactly() -> None:
     batch: pictures of one seed would differ visibly between batches. Who wants speed more says
     `dtype: float16` or `bfloat16`.
     """
-    backends: Any = torch.backends  # not all of it is typed
-    for operation in (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul):
-        operation.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def name(device: torch.device) -> str:
