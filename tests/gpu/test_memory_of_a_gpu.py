@@ -63,7 +63,8 @@ def test_what_weights_are_said_to_take_is_what_the_gpu_has_less(
         f"{counted / MIB:.0f} MiB of weights loaded in {took_s:.2f} s: the GPU has "
         f"{taken / MIB:.0f} MiB less, the files hold {expected / MIB:.0f} MiB"
     )
-    assert abs(taken - counted) < 0.05 * counted + 64 * MIB
+    # Beside the weights: kernels that are loaded when first used, and what the allocator rounds up.
+    assert abs(taken - counted) < 0.05 * counted + 256 * MIB
     assert abs(expected - counted) < 0.05 * counted
     del weights
     assert abs(before - free_bytes(device)) < 64 * MIB
@@ -74,12 +75,13 @@ def test_a_model_that_a_gpu_has_no_room_for_is_refused_in_one_line_and_leaves_no
     real: Path, device: torch.device, tell: Tell
 ) -> None:
     before = free_bytes(device)
-    torch.cuda.set_per_process_memory_fraction(0.005, device)  # 400 MB of 80 GB
+    index = torch.cuda.current_device()
+    torch.cuda.set_per_process_memory_fraction(0.005, index)  # 400 MB of 80 GB
     try:
         with pytest.raises(ModelUnavailable, match=r"real does not fit into the \d+ bytes") as told:
             pipelines.load_weights(a_large_model("real", real), device)
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
     tell(str(told.value))
     assert "\n" not in str(told.value)
     assert "dtype" in str(told.value)

@@ -179,18 +179,14 @@ def test_weights_take_the_number_format_of_their_model(
         assert weights.unet.device.type == device.type
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_a_gpu_draws_what_a_cpu_draws(
-    folders: dict[str, Path], device: torch.device, tell: Tell, dtype: str
+    folders: dict[str, Path], device: torch.device, tell: Tell
 ) -> None:
-    spec = spec_of("scenes", folders, dtype)
+    """In float32: another dtype draws other noise for the same seed, and so another picture."""
+    spec = spec_of("scenes", folders)
     rows = [Row(row.prompt, None, 10 * seed) for row in ROWS for seed in (1, 2)]
-    want = drawn(a_variant(spec_of("scenes", folders), torch.device("cpu")), rows)
+    want = drawn(a_variant(spec, torch.device("cpu")), rows)
     made = drawn(a_variant(spec, device), rows)
     apart = np.stack([abs(made[row] - want[row]) for row in want])
-    each = [round(float(picture.mean()), 2) for picture in apart]
-    tell(
-        f"scenes {dtype}: mean steps of 8 bits from a CPU's pictures: {each}, largest {apart.max()}"
-    )
-    another = abs(want[0] - want[1]).mean()
-    assert np.median(each) < (0.5 if dtype == "float32" else SAME * another)
+    tell(f"scenes: largest difference from a CPU's pictures: {apart.max()} steps of 8 bits")
+    assert apart.mean() < 0.5
