@@ -41,7 +41,7 @@ class Pace:
         if not isinstance(latents, torch.Tensor) or not latents.is_cuda:
             return
         before = self._queued
-        self._queued = torch.cuda.Event(blocking=True)
+        self._queued = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self._queued.record(torch.cuda.current_stream(latents.device))
         if before is not None:
             before.synchronize()

@@ -205,20 +205,7 @@ class Loader(threading.Thread):
                 reason = residency.why_left_out(spec.name, needed, self._budget_bytes)
                 self._leave_out(spec, reason)
                 return
-            weights = self._weights.get(key)
-            if weights is None:
-                pipeline = pipelines.load_weights(spec, self._device, offline=self._offline)
-                weights = Weights(
-                    pipeline,
-                    Reader(pipeline),
-                    pipelines.weights_bytes(pipeline),
-                    time.monotonic(),
-                )
-                self._weights[key] = weights
-            elif not weights.on_device:
-                self._bring_back(spec, weights)
-            variant = Variant(spec, weights.pipeline, serial=next(self._serials))
-            self._warm_up(variant)
+            weights, variant = self._prepared(spec, key)
         except ModelUnavailable as error:
             failure = str(error)
         if failure is not None:
@@ -237,6 +224,27 @@ class Loader(threading.Thread):
         took_s = time.monotonic() - began_s
         log.info("model %s is resident after %.1f s", spec.name, took_s)
         self._loaded(variant, took_s)
+
+    def _prepared(self, spec: ModelSpec, key: WeightsKey) -> tuple[Weights, Variant]:
+        """Return a warm variant with its weights, loaded unless another one has them already.
+
+        ModelUnavailable when they cannot be had or the first picture fails.
+        """
+        weights = self._weights.get(key)
+        if weights is None:
+            pipeline = pipelines.load_weights(spec, self._device, offline=self._offline)
+            weights = Weights(
+                pipeline,
+                Reader(pipeline),
+                pipelines.weights_bytes(pipeline),
+                time.monotonic(),
+            )
+            self._weights[key] = weights
+        elif not weights.on_device:
+            self._bring_back(spec, weights)
+        variant = Variant(spec, weights.pipeline, serial=next(self._serials))
+        self._warm_up(variant)
+        return weights, variant
 
     def _bring_back(self, spec: ModelSpec, weights: Weights) -> None:
         """Move weights from the host's memory to the device."""

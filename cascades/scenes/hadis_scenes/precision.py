@@ -16,7 +16,7 @@ def has_bfloat16(device: str) -> bool:
     """Tell whether a device computes in bfloat16 at full speed."""
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def bulk(device: str, *, enabled: bool = True) -> torch.autocast:
