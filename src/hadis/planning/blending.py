@@ -19,6 +19,8 @@ from hadis.planning.tables import Bools, Floats, Ints, Table
 HUNDREDTHS = 100
 CHUNK = 512
 """Pairs that are evaluated at once: the arrays stay within a processor's cache."""
+BLOCK = 128
+"""Rows that are paired with all others at once: thousands of rows make millions of pairs."""
 GAIN = 1e-9
 """Smaller gains in quality are rounding errors and not worth a second lane."""
 
@@ -82,42 +84,58 @@ class _Search:
         self.rows: Ints = np.flatnonzero(mask)
         self.quality = table.quality[self.rows]
         self.load, self.uses = _by_model(table, positions, self.rows)
-        self.pairs, self.bounds = self._bounded()
-        self.ceiling = float(self.bounds[0]) if len(self.bounds) else -np.inf
+        total: Floats = self.load.sum(axis=1) / problem.utilisation_limit
+        self._total = total
+        blocks = np.array_split(np.arange(len(self.rows)), 1 + len(self.rows) // BLOCK)
+        # By better row: the best that any mixture with a row that is not better could reach.
+        self._reach = np.concatenate([self._bounds(block).max(axis=1) for block in blocks])
+        self.ceiling = float(self._reach.max())
 
-    def _bounded(self) -> tuple[Ints, Floats]:
-        """Return pairs with an upper bound of their quality, the best first.
+    def _bounds(self, better: Ints) -> Floats:
+        """Return bounds of the quality of pairs: their better row (axis 0), and every row (axis 1).
 
-        The bound is the mixture's quality when workers could be split between models.
+        The bound is the mixture's quality when workers could be split between models: that of the
+        largest share of the better row that fits. -inf where neither row fits, and where the other
+        one is better; of equal ones the first counts as better.
         """
-        total = self.load.sum(axis=1) / self.problem.utilisation_limit
         workers = self.problem.workers + tables.ROUNDING
-        fits = total <= workers
-        first, second = np.triu_indices(len(self.rows), k=1)
-        either = fits[first] | fits[second]
-        first, second = first[either], second[either]
-        # The better row of the two goes first; the largest share of it that fits bounds the pair.
-        swap = self.quality[second] > self.quality[first]
-        first, second = np.where(swap, second, first), np.where(swap, first, second)
+        fits = self._total <= workers
+        first, second = better[:, None], np.arange(len(self.rows))[None, :]
         with np.errstate(divide="ignore", invalid="ignore"):
-            room = (workers - total[second]) / (total[first] - total[second])
+            room = (workers - self._total[second]) / (self._total[first] - self._total[second])
         share = np.where(fits[first], 1.0, np.clip(np.nan_to_num(room), 0.0, 1.0))
         gain = self.quality[first] - self.quality[second]
-        bound = self.quality[second] + share * gain
-        order = np.argsort(-bound, kind="stable")
-        return np.stack([first[order], second[order]], axis=1), bound[order]
+        is_pair = ((gain > 0) | ((gain == 0) & (first < second))) & (fits[first] | fits[second])
+        return np.where(is_pair, self.quality[second] + share * gain, -np.inf)
 
     def improvements(self, best: float) -> Iterator[tuple[float, int, int, int]]:
         """Yield ever better mixtures: quality, share of the first row, and the two row numbers."""
-        for start in range(0, len(self.bounds), CHUNK):
-            if self.bounds[start] <= best + GAIN:
+        order = np.argsort(-self._reach, kind="stable")
+        for start in range(0, len(order), BLOCK):
+            if self._reach[order[start]] <= best + GAIN:
                 return
-            pairs = self.pairs[start : start + CHUNK]
-            quality, share = self._best_shares(pairs)
+            better = order[start : start + BLOCK]
+            bounds = self._bounds(better)
+            at, second = np.nonzero(bounds > best + GAIN)
+            ranks = np.argsort(-bounds[at, second], kind="stable")
+            bounds = bounds[at, second][ranks]
+            pairs = np.stack([better[at], second], axis=1)[ranks]
+            for found in self._improvements(pairs, bounds, best):
+                best = found[0]
+                yield found
+
+    def _improvements(
+        self, pairs: Ints, bounds: Floats, best: float
+    ) -> Iterator[tuple[float, int, int, int]]:
+        for start in range(0, len(pairs), CHUNK):
+            if bounds[start] <= best + GAIN:
+                return
+            chunk = pairs[start : start + CHUNK]
+            quality, share = self._best_shares(chunk)
             top = int(np.argmax(quality))
             if quality[top] > best + GAIN:
                 best = float(quality[top])
-                first, second = (int(self.rows[row]) for row in pairs[top])
+                first, second = (int(self.rows[row]) for row in chunk[top])
                 yield best, int(share[top]), first, second
 
     def _best_shares(self, pairs: Ints) -> tuple[Floats, Ints]:
