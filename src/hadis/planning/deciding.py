@@ -61,19 +61,21 @@ def decide(
     now_s: float,
     *,
     on_overload: OnOverload,
+    anew: str = "first plan",
     clock: Callable[[], float] | None = None,
 ) -> Decision:
     """Return the plan to be in force from now on.
 
     `problem` states everything but the demand and the utilisation, which differ between holding a
-    plan (the mean) and making one (with headroom).
+    plan (the mean) and making one (with headroom). `anew` is the reason for a plan where there is
+    no current one.
     """
     if forecast.stepped_at_s > tenure.stepped_at_s:
         tenure = replace(tenure, stepped_at_s=forecast.stepped_at_s, changes=0)
     hold = replace(problem, demand_per_s=forecast.mean_per_s, utilisation_limit=HOLD_UTILISATION)
     make = replace(problem, demand_per_s=forecast.planned_per_s, utilisation_limit=PLAN_UTILISATION)
     if current is None:
-        return _change(solving.solve(make, clock=clock), hold, tenure, now_s, "first plan")
+        return _change(solving.solve(make, clock=clock), hold, tenure, now_s, anew)
 
     held = solving.refresh(hold, current)
     arrangement = arranging.at(hold, held.mix, held.workers, held.batch)
@@ -96,7 +98,19 @@ def decide(
         # From here on it is a plan that carries the demand, and no better one is in a hurry.
         calm = _restated(held, candidate, missed=0.0)
         return Decision(calm, False, "the overload is over", tenure)
-    return _change(candidate, hold, tenure, now_s, "the plan in force cannot carry the demand")
+    because = "the plan in force cannot carry the demand"
+    if not overloaded and arranging.keeps_up(hold, arrangement):
+        because = f"the plan in force would miss the deadline: {_delay(hold, held)}"
+    return _change(candidate, hold, tenure, now_s, because)
+
+
+def _delay(hold: Problem, held: Plan) -> str:
+    """Tell what has made the path of a plan too long that was in time when it was made."""
+    unhindered = replace(hold, queue={}, swap_s={}, residual_s={})
+    arrangement = arranging.at(unhindered, held.mix, held.workers, held.batch)
+    if arranging.is_in_time(unhindered, arrangement):
+        return "images wait, or a model has to be loaded"
+    return "workers have become slower"
 
 
 def _overload(
