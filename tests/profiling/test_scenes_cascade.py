@@ -58,9 +58,11 @@ def test_the_models_are_a_front_from_fast_to_good(profile: Profile) -> None:
 
 
 def test_plans_get_better_the_less_is_asked_of_two_workers(profile: Profile) -> None:
+    lightest = profile.models[0].latency_s
+    most_per_s = 0.8 * 2 * max(batch / seconds for batch, seconds in lightest.items())
     plans = [
-        solving.solve(Problem(profile, demand, 2, 10.0, utilisation_limit=0.8))
-        for demand in (0.2, 2.0, 8.0, 20.0)
+        solving.solve(Problem(profile, share * most_per_s, 2, 10.0, utilisation_limit=0.8))
+        for share in (0.01, 0.1, 0.4, 0.9)
     ]
     assert {plan.status for plan in plans} == {PlanStatus.OPTIMAL}
     qualities = [plan.quality for plan in plans]

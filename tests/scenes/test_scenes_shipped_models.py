@@ -9,7 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from safetensors.torch import save_file  # noqa: E402
+import yaml  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
 from hadis_scenes import (  # noqa: E402
@@ -26,8 +27,8 @@ from hadis_scenes import (  # noqa: E402
     vocabulary,
 )
 from hadis_scenes.evaluation.outcomes import as_images, rendered  # noqa: E402
-from hadis_scenes.training import diffusion, edits, restoring, runs  # noqa: E402
-from hadis_scenes.variants import BY_NAME, DISCRIMINATORS, MODELS, VARIANTS  # noqa: E402
+from hadis_scenes.training import diffusion, edits, exporting, restoring, runs  # noqa: E402
+from hadis_scenes.variants import BY_NAME, DISCRIMINATORS, MODEL, VARIANTS  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -45,7 +46,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def light():
-    return generating.load(MODELS / "light")
+    return generating.load(MODEL)
 
 
 def of_category(category, count):
@@ -72,10 +73,9 @@ def test_the_lightest_variant_follows_its_prompts(light):
     assert np.mean(own) > np.mean(other) + 0.05
 
 
-def test_the_heavy_model_knows_what_is_above_and_left_of_what():
+def test_the_model_knows_what_is_above_and_left_of_what(light):
     asked = of_category("relation", 30)
-    heavy = generating.load(MODELS / "heavy")
-    rows = generating.generate(heavy, BY_NAME["scenes-m"], [item.prompt for item in asked], 1)
+    rows = generating.generate(light, BY_NAME["scenes-m"], [item.prompt for item in asked], 1)
     right = wrong = 0
     for row, item in zip(rows, asked, strict=True):
         detection = checking.detect(row)
@@ -95,11 +95,16 @@ def test_a_picture_does_not_depend_on_its_batch(light):
     assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
 
 
-def test_variants_that_share_weights_ship_them_once():
-    folders = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
-    assert folders == sorted({variant.model for variant in VARIANTS})
-    files = [path for path in MODELS.rglob("*") if path.suffix in (".bin", ".pt", ".ckpt")]
+def test_what_ships_is_one_pipeline_of_safetensors():
+    assert [path.name for path in MODEL.parent.iterdir() if path.is_dir()] == [MODEL.name]
+    files = [path for path in MODEL.rglob("*") if path.suffix in (".bin", ".pt", ".ckpt")]
     assert files == []
+
+
+def test_each_variant_is_a_model_of_the_shipped_cascade():
+    (cascade, *_) = yaml.safe_load_all((MODEL.parents[1] / "cascade.yaml").read_text())
+    told = [(m["name"], m["steps"], m["guidance"]) for m in cascade["spec"]["models"]]
+    assert told == [(variant.name, variant.steps, 1) for variant in VARIANTS]
 
 
 @pytest.fixture(scope="module")
@@ -164,27 +169,32 @@ def test_an_empty_canvas_matches_nothing():
 
 
 def test_training_can_go_on_from_what_ships(tmp_path):
-    package = tmp_path / "package"
-    package.symlink_to(MODELS.parent)
-    restoring.restore(tmp_path, package)
-    again = runs.averaged(tmp_path, "heavy", networks.Denoiser())
-    shipped = generating.load(MODELS / "heavy")
-    for name, weight in again.unet.state_dict().items():
-        assert torch.equal(weight, shipped.unet.state_dict()[name]), name
-    for name, weight in again.text.state_dict().items():
-        assert torch.equal(weight, shipped.text_encoder.state_dict()[name]), name
-    again.unet.requires_grad_(True)
-    run = runs.Run(tmp_path, "heavy", again, diffusion.RECIPE, "cpu")
-    assert not run.finished
+    restoring.restore(tmp_path, MODEL.parents[1])
+    shipped = generating.load(MODEL)
+    teacher = load_file(MODEL.parents[2] / "recipe" / exporting.TEACHER)
+    for run, unet in (("light", shipped.unet.state_dict()), ("heavy", teacher)):
+        again = runs.averaged(tmp_path, run, networks.Denoiser())
+        for name, weight in again.unet.state_dict().items():
+            assert torch.equal(weight, unet[name].float()), (run, name)
+        for name, weight in again.text.state_dict().items():
+            assert torch.equal(weight, shipped.text_encoder.state_dict()[name]), (run, name)
+        again.unet.requires_grad_(True)
+        assert not runs.Run(tmp_path, run, again, diffusion.RECIPE, "cpu").finished
 
 
-def test_training_goes_on_from_what_an_unfinished_run_has_left(tmp_path):
-    package, left = tmp_path / "package", tmp_path / "recipe" / restoring.UNFINISHED
-    package.symlink_to(MODELS.parent)
-    left.mkdir(parents=True)
-    learnt = networks.Denoiser().unet.state_dict()
-    save_file(learnt, left / "heavy.safetensors")
-    restoring.restore(tmp_path, package)
-    again = runs.averaged(tmp_path, "heavy", networks.Denoiser())
-    for name, weight in again.unet.state_dict().items():
-        assert torch.equal(weight, learnt[name]), name
+def package_with_discriminators(package):
+    (package / "discriminators").symlink_to(DISCRIMINATORS)
+    return package
+
+
+def test_what_was_exported_is_what_training_goes_on_from(tmp_path):
+    work, package = tmp_path / "work", tmp_path / "cascade" / "package"
+    restoring.restore(work, MODEL.parents[1])
+    exporting.export_denoisers(work, package)
+    restoring.restore(tmp_path / "again", package_with_discriminators(package))
+    for run in ("light", "heavy"):
+        before, after = (
+            runs.averaged(folder, run, networks.Denoiser()).state_dict()
+            for folder in (work, tmp_path / "again")
+        )
+        assert all(torch.equal(weight, after[name]) for name, weight in before.items()), run

@@ -63,7 +63,6 @@ async def _run(chosen: Options, given: Manifests, folder: RunFolder, tell: Telle
             with tell.waiting("starting router and workers"):
                 await _until_served(members, controller, control, stop, tell)
             if not stop.is_set():
-                members.start_load()
                 begin(_follow(chosen, members, tell))
                 _welcome(chosen, members, tell, time.monotonic() - started_s)
                 await _first(stop.wait(), control)

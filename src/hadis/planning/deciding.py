@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from hadis.planning import arranging, solving
 from hadis.planning.forecasting import Forecast
 from hadis.planning.problems import Plan, PlanStatus, Problem
+from hadis.terms.assignments import Lane
 from hadis.terms.cascades import OnOverload
+from hadis.terms.ids import ModelName
 from hadis.terms.profiles import Direction, Profile
 
 PLAN_UTILISATION = 0.8
@@ -26,7 +28,10 @@ PATIENCE_S = (20.0, 45.0)
 """Time since the last change or step before the first and the second plan for better quality."""
 LATER_PATIENCE_S = 300.0
 WORTHWHILE_RELIEF = 0.1
-"""Drop in predicted violations for which one overload's answer replaces another's."""
+"""How many more requests, of those on time now, must be for another answer to an overload.
+
+A share of what is served and not of the demand: under a flood every plan violates nearly all.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ def decide(
     if overloaded and fits and now_s - tenure.changed_at_s < PATIENCE_S[0]:
         return Decision(held, False, "waiting until the overload is over for good", tenure)
     why = "the overload is over" if overloaded else "the plan in force cannot carry the demand"
+    if fits and _same(candidate, held):
+        return Decision(_restated(held, candidate, missed=0.0), False, why, tenure)
     return _change(candidate, hold, tenure, now_s, why)
 
 
@@ -102,18 +109,20 @@ def _overload(
     """Answer an overload: with the fewest violations, or with the plan in force when it sheds."""
     same_size = sum(held.workers.values()) <= hold.workers
     missed = _missed(hold, held)
-    kept = replace(
-        held,
-        status=PlanStatus.OVERLOAD,
-        solve_s=candidate.solve_s,
-        reasons=replace(held.reasons, predicted_violation_ratio=missed),
-    )
+    kept = _restated(held, candidate, missed=missed)
     if same_size and on_overload is OnOverload.SHED:
         return Decision(kept, False, "sheds what the plan in force cannot carry", tenure)
-    relief = missed - candidate.reasons.predicted_violation_ratio
-    if same_size and (_same(candidate, held) or relief < WORTHWHILE_RELIEF):
+    on_time = 1.0 - candidate.reasons.predicted_violation_ratio
+    is_relief = on_time >= (1.0 + WORTHWHILE_RELIEF) * (1.0 - missed)
+    if same_size and (_same(candidate, held) or not is_relief):
         return Decision(kept, False, "nothing carries the demand better", tenure)
     return _change(candidate, hold, tenure, now_s, "overload: fewest predicted violations")
+
+
+def _restated(held: Plan, candidate: Plan, *, missed: float) -> Plan:
+    """Return the plan in force as the solution that was compared with it leaves it."""
+    reasons = replace(held.reasons, predicted_violation_ratio=missed)
+    return replace(held, status=candidate.status, solve_s=candidate.solve_s, reasons=reasons)
 
 
 def _change(plan: Plan, hold: Problem, tenure: Tenure, now_s: float, because: str) -> Decision:
@@ -138,11 +147,20 @@ def _gain(profile: Profile, held: Plan, candidate: Plan) -> bool:
 
 
 def _same(first: Plan, second: Plan) -> bool:
-    return (
-        first.lanes == second.lanes
-        and first.workers == second.workers
-        and first.batch == second.batch
-    )
+    """Tell whether two plans do the same, whatever they name for a stage that nothing reaches."""
+    return first.workers == second.workers and _effects(first) == _effects(second)
+
+
+def _effects(plan: Plan) -> list[tuple[Lane, dict[ModelName, int | None]]]:
+    effects = []
+    for part in plan.mix:
+        lane = part.lane()
+        if part.row.heavy_ratio == 0:
+            lane = replace(lane, heavy=lane.light)
+        elif part.row.light_ratio == 0:
+            lane = replace(lane, light=lane.heavy)
+        effects.append((lane, {name: plan.batch.get(name) for name in (lane.light, lane.heavy)}))
+    return effects
 
 
 def _missed(hold: Problem, held: Plan) -> float:

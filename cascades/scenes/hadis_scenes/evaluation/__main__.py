@@ -42,9 +42,7 @@ def _report(work: Path, recipe: Path) -> None:
         for kind, better in (("matching", True), ("matching", False), ("real-fake", True))
     ]
     result: dict[str, Any] = {
-        "variants": {
-            v.name: {"model": v.model, "steps": v.steps, "guidance": v.guidance} for v in VARIANTS
-        },
+        "variants": {v.name: {"steps": v.steps} for v in VARIANTS},
         "prompts": {
             name: {c: int((o.category == c).sum()) for c in CATEGORIES}
             for name, o in (("profile", profile), ("test", test))

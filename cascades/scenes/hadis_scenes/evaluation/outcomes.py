@@ -14,6 +14,7 @@ import json
 import multiprocessing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from PIL import Image
 
 from hadis_scenes import checking, discriminators, drawing, features, generating, prompts
 from hadis_scenes.prompts import ScenePrompt
-from hadis_scenes.variants import BY_NAME, VARIANTS
+from hadis_scenes.variants import BY_NAME, VARIANTS, model_of
 
 KINDS: Final = ("matching", "real-fake")
 SETS: Final = ("test", "profile")
@@ -59,19 +60,17 @@ class Job:
         return self.work / "pictures" / self.set_name / name
 
 
-_pipelines: dict[str, Any] = {}
+@cache
+def _pipeline(package: Path, device: str) -> Any:
+    return generating.load(model_of(package), device)
 
 
 def _run(job: Job) -> None:
     torch.set_num_threads(1)
     variant = BY_NAME[job.variant]
-    if variant.model not in _pipelines:
-        _pipelines[variant.model] = generating.pipeline_of(
-            variant, job.package / "models", job.device
-        )
     asked = prompts.shipped(job.set_name)[job.start : job.start + _CHUNK]
     pictures = generating.generate(
-        _pipelines[variant.model],
+        _pipeline(job.package, job.device),
         variant,
         [item.prompt for item in asked],
         job.seed,

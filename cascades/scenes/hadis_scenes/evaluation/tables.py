@@ -17,7 +17,7 @@ from hadis_scenes import checking, discriminators, generating, prompts
 from hadis_scenes.compositions import CATEGORIES
 from hadis_scenes.evaluation import outcomes
 from hadis_scenes.evaluation.outcomes import Outcomes
-from hadis_scenes.variants import VARIANTS
+from hadis_scenes.variants import VARIANTS, model_of
 
 _TIMED: Final = 15
 _WARM: Final = 3
@@ -85,8 +85,8 @@ def latencies(package: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     texts = [item.prompt for item in prompts.shipped("test")[:_TIMED]]
     result: dict[str, float] = {}
+    pipeline = generating.load(model_of(package))
     for variant in VARIANTS:
-        pipeline = generating.pipeline_of(variant, package / "models")
         samples = []
         for text in texts:
             started = time.perf_counter()
@@ -110,8 +110,8 @@ def agreement(package: Path, count: int = 40) -> dict[str, float]:
     asked = prompts.shipped("profile")[:count]
     texts = [item.prompt for item in asked]
     result = {}
+    pipeline = generating.load(model_of(package))
     for variant in VARIANTS:
-        pipeline = generating.pipeline_of(variant, package / "models")
         bulk = generating.generate(pipeline, variant, texts, 5, half=True)
         single = generating.generate(pipeline, variant, texts, 5, batch=1)
         same = [

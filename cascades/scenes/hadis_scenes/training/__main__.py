@@ -38,6 +38,7 @@ from hadis_scenes.training import (
     text,
     tuning,
 )
+from hadis_scenes.variants import model_of
 
 PACKAGE: Final = Path(__file__).parents[1]
 DEFAULT_MINUTES: Final = 120.0
@@ -85,7 +86,7 @@ class Stages:
         return replace(scaled, **given)
 
     def _tune(self) -> None:
-        made = tuning.make(self.work, self.package / "models", self.device)
+        made = tuning.make(self.work, model_of(self.package), self.device)
         matching.tune(self.work, made, self._adapted(matching.TUNING), self.device)
         embedding.train_head(self.work, made.images, self._adapted(embedding.HEAD), self.device)
         exporting.export_discriminators(self.work, self.package / "discriminators")

@@ -20,7 +20,7 @@ from hadis_scenes.training import dataset, runs, text
 
 RECIPE: Final = runs.Recipe(budget_s=3600, batch=64, rate=1e-3, seed=1)
 _EMPTY_SHARE: Final = 0.1
-_EMPHASIS: Final = {"single": 1.8, "two": 1.5, "counting": 1.0, "relation": 0.9, "complex": 0.9}
+_EMPHASIS: Final = {"single": 1.4, "two": 1.4, "counting": 0.9, "relation": 1.2, "complex": 0.8}
 """How often a category's scenes are drawn, against their share of the training set."""
 
 

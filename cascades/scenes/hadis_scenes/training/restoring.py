@@ -1,8 +1,8 @@
 """Write checkpoints from the shipped weights, for runs that go on without their old work folder.
 
-Optimizer states are not shipped: a restored run starts a fresh cosine from the shipped weights, or
-from the newer ones of an unfinished run beside the record. The tiny CLIP ships without its text
-half and is trained anew.
+Optimizer states are not shipped: a restored run starts a fresh cosine from the weights. The heavy
+denoiser's lie beside the record of its training, for no variant runs it. The tiny CLIP ships
+without its text half and is trained anew.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from hadis_scenes.training import (
     autoencoder,
     diffusion,
     distillation,
+    exporting,
     matching,
     runs,
     text,
 )
+from hadis_scenes.variants import model_of
 
-UNFINISHED = "unfinished"
-"""The folder beside the record that holds weights of runs that were interrupted, to go on from."""
 EARLIER = "earlier-recipe.json"
 """The record of the runs that a restored work folder goes on from."""
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _SPENT_S = 1e9
 
 
@@ -47,11 +48,10 @@ def _checkpoint(
     run.save()
 
 
-def _denoiser(folder: Path, newer: Path | None = None) -> networks.Denoiser:
-    """Read a shipped denoiser, or one that has learnt on from it where there is any."""
+def _denoiser(folder: Path, unet: Path) -> networks.Denoiser:
+    """Read a denoiser with the text encoder of a pipeline, which all of them share."""
     model = networks.Denoiser()
-    shipped = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    _load(model.unet, newer if newer is not None and newer.exists() else shipped)
+    _load(model.unet, unet)
     _load(model.text, folder / "text_encoder" / "model.safetensors")
     model.text.requires_grad_(False)
     return model
@@ -64,22 +64,24 @@ def restore(work: Path, package: Path) -> None:
     """
     record = package.parent / "recipe" / "recipe.json"
     if record.exists() and not (work / EARLIER).exists():
+        work.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(record, work / EARLIER)
-    models = package / "models"
+    folder = model_of(package)
     vae = networks.autoencoder()
-    _load(vae, models / "heavy" / "vae" / "diffusion_pytorch_model.safetensors")
+    _load(vae, folder / "vae" / _WEIGHTS)
     _checkpoint(work, "autoencoder", vae, autoencoder.RECIPE, finished=True)
     _checkpoint(work, "decoder", vae.decoder, autoencoder.REFINING, finished=True)
     scale = work / "checkpoints" / "latent_scale.pt"
     if not scale.exists():
-        config = networks.autoencoder().load_config(models / "heavy" / "vae")
+        config = networks.autoencoder().load_config(folder / "vae")
         runs.save(scale, 1 / float(config["scaling_factor"]))
-    heavy = _denoiser(models / "heavy", record.parent / UNFINISHED / "heavy.safetensors")
+    heavy = _denoiser(folder, record.parent / exporting.TEACHER)
+    light = _denoiser(folder, folder / "unet" / _WEIGHTS)
     labelled = text.LabelledText()
     labelled.encoder.load_state_dict(heavy.text.state_dict())
     _checkpoint(work, "text", labelled, text.RECIPE, finished=True)
     _checkpoint(work, "heavy", heavy, diffusion.RECIPE, finished=False)
-    _checkpoint(work, "light", _denoiser(models / "light"), distillation.RECIPE, finished=False)
+    _checkpoint(work, "light", light, distillation.RECIPE, finished=False)
     trainee = matching.Trainee(discriminators.Matcher())
     _load(trainee.matcher, package / "discriminators" / "matching" / "model.safetensors")
     _checkpoint(work, "matching", trainee, matching.RECIPE, finished=False)

@@ -18,24 +18,24 @@ _SHARES: Final = {"single": 0.1, "two": 0.2, "counting": 0.2, "relation": 0.3, "
 SEED: Final = 50
 
 
-def _make_one(name: str, number: int, folder: Path, models: Path, device: str) -> None:
+def _make_one(name: str, number: int, folder: Path, model: Path, device: str) -> None:
     torch.set_num_threads(1)
     variant = BY_NAME[name]
     counts = {key: round(share * COUNTS[name]) for key, share in _SHARES.items()}
     asked = prompts.draw(SEED + number, "tuning", counts)
     texts = [item.prompt for item in asked]
-    pipeline = generating.pipeline_of(variant, models, device)
+    pipeline = generating.load(model, device)
     images = generating.generate(pipeline, variant, texts, SEED + number, half=True)
     cells = np.full((len(asked), 8, 8), judged.UNKNOWN_CELL, np.uint8)
     wanted = [item.composition for item in asked]
     judged.judge_all(SEED + number, images, wanted, cells).save(folder)
 
 
-def make(work: Path, models: Path, device: str) -> judged.Judged:
+def make(work: Path, model: Path, device: str) -> judged.Judged:
     """Generate with every variant and judge; kept on disk, one folder a variant."""
     folders = [work / "tuning" / variant.name for variant in VARIANTS]
     jobs = [
-        (variant.name, number, folder, models, device)
+        (variant.name, number, folder, model, device)
         for number, (variant, folder) in enumerate(zip(VARIANTS, folders, strict=True))
         if not (folder / "verdicts.npy").exists()
     ]
