@@ -177,8 +177,8 @@ def test_bad_weights_in_one_slot_are_told_and_the_others_serve(
 
 
 def _damage(scenes: Cascade, deployment: str) -> None:
-    """Let one slot read a copy of the weights in which the heavy model's are cut short."""
-    copy = "cp -rL /opt/cascade/. /damaged && find /damaged -path '*heavy*' -name '*.safetensors' "
+    """Let one slot read a copy of the weights in which the denoiser's are cut short."""
+    copy = "cp -rL /opt/cascade/. /damaged && find /damaged -path '*/unet/*.safetensors' "
     copy += "-exec truncate -s 1000 {} +"
     place = [{"name": "damaged", "mountPath": "/damaged"}]
     security = {
