@@ -43,6 +43,9 @@ ci-packages: ## install the system packages that the full test suite needs (Debi
 train: $(VENV)/.installed-dev ## train the scenes cascade from scratch (two to three hours on two cores)
 	$(BIN)/python -m hadis_scenes.training $(ARGS)
 
+docs: $(VENV)/.installed-dev ## write the pages that are generated from the sources
+	$(BIN)/python scripts/api_reference.py
+
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
