@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hadis.wire.reports import WorkerStatus
-from hadis_operator.slots import Ending, Pod
+from hadis_operator.slots import Ending, Plight, Pod
 
 
 class SupplyState(StrEnum):
@@ -28,8 +28,8 @@ GATED_FIX = (
 )
 NOT_FOUND_FIX = "correct spec.models[].source, or put the weights where it points to"
 POD_FIX = (
-    "give the pod that fetches a node, its image and its claim: see nodeSelector, tolerations, "
-    "imagePullSecrets and modelCache in spec.workers.template"
+    "give the pod that fetches a node and its claim: see nodeSelector, tolerations and modelCache "
+    "in spec.workers.template"
 )
 EXIT_GATED, EXIT_NOT_FOUND = 10, 11
 """Exit statuses of the Job's container, as `hadis_server.troubles` has them. Whatever else fails
@@ -86,8 +86,10 @@ def _fetched(fetchers: Iterable[Pod], now_epoch_s: float) -> Supply:
         told = f"fetching fails: {ending.last_words or fix or ending}"
         again = "" if fix else " - it is tried again, every five minutes at least"
         return Supply(state, told + again)
-    if pod is not None and pod.plight and pod.why:
-        return Supply(SupplyState.DOWNLOADING, f"nothing is fetched: {pod.why} - {POD_FIX}")
+    # Out of memory it goes on by itself, and the fix that is told then is for workers.
+    if pod is not None and pod.plight in (Plight.UNSCHEDULABLE, Plight.CRASHING):
+        fix = f" - {POD_FIX}" if pod.plight is Plight.UNSCHEDULABLE else ""
+        return Supply(SupplyState.DOWNLOADING, f"nothing is fetched: {pod.why}{fix}")
     return Supply(
         SupplyState.DOWNLOADING,
         "the models are being fetched into the cache, once for all workers",

@@ -152,7 +152,9 @@ def test_a_fetch_whose_pod_cannot_start_is_no_missing_model() -> None:
         ready=False,
         containerStatuses=[{"state": waiting, "image": "x.example/y:z"}],
     )
-    assert "image x.example/y:z cannot be pulled" in judge(unpulled, job=False).message
+    found = judge(unpulled, job=False)
+    assert "image x.example/y:z cannot be pulled" in found.message
+    assert "modelCache" not in found.message
 
 
 def test_the_newest_pod_of_a_job_speaks_for_it() -> None:
@@ -160,12 +162,6 @@ def test_the_newest_pod_of_a_job_speaks_for_it() -> None:
     fresh = clusters.a_pod("new", component=Component.FETCHER)
     assert judge(lost, fresh, job=False).state is SupplyState.DOWNLOADING
     assert judge(lost, job=False).state is SupplyState.GATED
-
-
-def test_exit_statuses_are_those_of_the_program_that_fetches() -> None:
-    troubles = pytest.importorskip("hadis_server.troubles")
-    assert troubles.Trouble.GATED == supplying.EXIT_GATED
-    assert troubles.Trouble.NOT_FOUND == supplying.EXIT_NOT_FOUND
 
 
 def test_a_discriminator_counts_as_a_model() -> None:
