@@ -76,7 +76,7 @@ def _run(options: Options) -> list[Failure]:
             todo = errands.plan(cascade)
             failures = fetch(todo)
             if not failures:
-                caches.write_marker(options.marker, _fetched(todo))
+                caches.write_marker(options.marker, {"fetched": _fetched(todo)})
                 log.info("everything is there: %s", options.marker)
             caches.sweep()
             return failures

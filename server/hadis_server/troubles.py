@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx
 
-from hadis.errors import InvalidInput, ModelUnavailable
+from hadis.errors import ModelUnavailable
 from hadis_server import caches
 
 MAX_REASON_CHARS = 100
@@ -84,11 +84,6 @@ def judge(error: BaseException, repository: str) -> Failure:
     return Failure(
         Trouble.UNEXPECTED, f"{repository}: {type(error).__name__}: {_short(error)} - see the log"
     )
-
-
-def of_usage(error: InvalidInput) -> Failure:
-    """Return what is wrong with the command line."""
-    return Failure(Trouble.USAGE, str(error))
 
 
 def worst(failures: list[Failure]) -> Trouble:
