@@ -86,10 +86,11 @@ def _fetched(fetchers: Iterable[Pod], now_epoch_s: float) -> Supply:
         told = f"fetching fails: {ending.last_words or fix or ending}"
         again = "" if fix else " - it is tried again, every five minutes at least"
         return Supply(state, told + again)
-    # Out of memory it goes on by itself, and the fix that is told then is for workers.
-    if pod is not None and pod.plight in (Plight.UNSCHEDULABLE, Plight.CRASHING):
-        fix = f" - {POD_FIX}" if pod.plight is Plight.UNSCHEDULABLE else ""
-        return Supply(SupplyState.DOWNLOADING, f"nothing is fetched: {pod.why}{fix}")
+    if pod is not None and pod.plight is Plight.UNSCHEDULABLE:
+        return Supply(SupplyState.DOWNLOADING, f"nothing is fetched: {pod.why} - {POD_FIX}")
+    # One that has run before was ended from outside, and only waits for its next try.
+    if pod is not None and pod.plight is Plight.CRASHING and pod.ending is None:
+        return Supply(SupplyState.DOWNLOADING, f"nothing is fetched: {pod.why}")
     return Supply(
         SupplyState.DOWNLOADING,
         "the models are being fetched into the cache, once for all workers",
