@@ -18,7 +18,10 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RevisionResolutionError,
 )
-from huggingface_hub.utils import disable_progress_bars, httpx
+
+# Public, and exported in a way that type checkers do not see; `httpx` is the HTTP library that the
+# hub's client uses, whichever version of it that is.
+from huggingface_hub.utils import disable_progress_bars, httpx  # type: ignore[attr-defined]
 
 from hadis.errors import ModelUnavailable
 from hadis_server import caches
@@ -27,6 +30,8 @@ FOREIGN = ("*.bin", "*.pt", "*.ckpt", "*.msgpack", "*.h5", "*.onnx")
 """Weights in formats that are never read: other frameworks' ones, and pickles."""
 SETTINGS = (".json", ".txt", ".model", ".jinja")
 """Ends of what a network, a tokenizer or an image processor reads beside weights."""
+TransportError: type[Exception] = httpx.TransportError
+"""What the hub's client raises when a request gets no answer."""
 LORA_NAME = "pytorch_lora_weights.safetensors"
 NO_LORA = ("scheduler", "optimizer", "checkpoint")
 """Words in the names of files that training leaves beside an adapter."""
@@ -35,7 +40,7 @@ NO_LORA = ("scheduler", "optimizer", "checkpoint")
 def quiet() -> None:
     """Keep progress bars, and a line for each request with its signed address, out of the log."""
     disable_progress_bars()
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger(httpx.__name__).setLevel(logging.WARNING)
 
 
 def is_folder(place: str) -> bool:
@@ -139,7 +144,7 @@ def _listed(repository: str, *, offline: bool = False) -> list[str]:
     if not offline:
         try:
             return HfApi().list_repo_files(repository)
-        except (OfflineModeIsEnabled, httpx.TransportError) as error:
+        except (OfflineModeIsEnabled, TransportError) as error:
             unreachable = error
     try:
         return [file.path for file in get_cached_repo_tree(repository)]

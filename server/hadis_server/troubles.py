@@ -20,10 +20,9 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RevisionResolutionError,
 )
-from huggingface_hub.utils import httpx
 
 from hadis.errors import ModelUnavailable
-from hadis_server import caches
+from hadis_server import caches, hub
 
 MAX_REASON_CHARS = 100
 """The whole line must fit into a condition, of which a quarter page is shown."""
@@ -67,7 +66,7 @@ def judge(error: BaseException, repository: str) -> Failure:
             return found
     for link in links:
         # Before errors of the system: a refused connection may be told as a forbidden one.
-        if isinstance(link, httpx.TransportError):
+        if isinstance(link, hub.TransportError):
             return _unreachable(repository, str(link) or type(link).__name__)
     for link in links:
         if isinstance(link, OSError) and link.errno in FORBIDDEN:
