@@ -22,6 +22,11 @@ ROWS = 4096
 PINNED = {"light": "scenes-xs", "heavy": "huge", "hardnessThreshold": 1, "qualityThreshold": 0}
 CLAIM = {"storage": "1Gi", "accessModes": ["ReadWriteOnce"]}
 CACHE = "spec.workers.template.modelCache"
+OFFLINE = {
+    **scenes_documents()[0]["spec"],
+    "weights": "Offline",
+    "models": [{"name": "scenes-xs", "source": {"repository": "a/b", "revision": "main"}}],
+}
 INVALID: list[tuple[str, Any, str]] = [
     # (path to what is changed, its new value or None to drop it, the field that is named)
     ("metadata.name", "scenes-" + "x" * 40, "metadata.name"),
@@ -31,7 +36,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.slo.latency", "500ms", "spec.slo.latency"),
     ("spec.slo.latency", 10, "spec.slo.latency"),
     ("spec.weights", "Sometimes", "spec.weights"),
-    ("spec.weights", "Offline", "spec.models"),
+    ("spec", OFFLINE, "spec.models"),
     ("spec.models", [], "spec.models"),
     ("spec.models.0.steps", 0, "spec.models[0].steps"),
     ("spec.models.0.steps", 2.5, "spec.models[0].steps"),
