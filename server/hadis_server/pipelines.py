@@ -282,9 +282,9 @@ def _load(
         local_files_only=offline or spec.source.path is not None,
         **extra,
     )
-    if spec.loras:
-        for lora in spec.loras:
-            _add_lora(pipeline, lora, offline=offline)
+    for lora in spec.loras:
+        _add_lora(pipeline, lora, offline=offline)
+        # Each by itself: of several that are loaded only the last one is active.
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
     pipeline.to(device)

@@ -17,6 +17,7 @@ import pytest
 from diffusers import SD3Transformer2DModel
 
 from hadis_server.troubles import Trouble
+from support import adapters
 from support.live_workers import PATIENCE_S
 from support.pretended_hub import TOKEN, PretendedHub, Repository, files_of
 
@@ -142,7 +143,7 @@ def models(
         },
         "tiny/clip": {**files_of(folders["clip"]), **pickle},
         "tiny/lora": {
-            "pytorch_lora_weights.safetensors": b"adapter",
+            "pytorch_lora_weights.safetensors": adapters.of(folders["sdxl"]),
             "checkpoint-100/pytorch_lora_weights.safetensors": other,
             "another.safetensors": other,
         },
