@@ -88,16 +88,13 @@ def test_a_worker_that_was_made_anew_is_found_by_its_name(fleet, names, eventual
 
 def test_whoever_answers_there_under_another_name_is_not_believed(fleet, names, eventually):
     names.known[f"w0.{DOMAIN}"] = ["127.0.0.2"]
-    stranger = fleet.replace(fleet.light, "w9")
-    try:
-        fleet.told()
-        eventually(lambda: stranger.address == fleet.ref("w0").address)
-        for seed in range(10):
-            assert fleet.told(seed=seed)["path"] == "light"
-        assert fleet.heavy.counts["completed"] >= 10
-        assert fleet.ref("w0").uid == ""
-    finally:
-        stranger.stop()
+    stranger = fleet.light = fleet.replace(fleet.light, "w9")
+    fleet.told()
+    eventually(lambda: stranger.address == fleet.ref("w0").address)
+    for seed in range(10):
+        assert fleet.told(seed=seed)["path"] == "light"
+    assert fleet.heavy.counts["completed"] >= 10
+    assert fleet.ref("w0").uid == ""
 
 
 def test_several_successors_whose_first_words_are_still_to_come_are_told_apart(
