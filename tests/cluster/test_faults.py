@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cluster.lab.capacity import beyond
 from cluster.lab.cascades import Cascade, pod_ready, restarts
 from cluster.lab.clients import Load
 from cluster.lab.figures import Figures
@@ -17,8 +18,7 @@ from cluster.lab.waiting import NotYet, until
 from cluster.lab.writes import Writes
 from hadis_operator import kube
 
-RATE = 0.7
-STEPPED = 2.5
+RATE = 0.4
 REROUTED_S = 2.0
 BACK_S = 90.0
 TAKEN_OVER_S = 20.0
@@ -94,7 +94,7 @@ def test_a_killed_operator_is_replaced_by_its_standby(
     assert installed.leader()["metadata"]["name"] == standby["metadata"]["name"]
     # It goes on from what it found: a change of the load is planned above it.
     version = scenes.version
-    load.rate = STEPPED
+    load.rate = beyond(scenes, installed, load.rate)
     until("it plans for another load", lambda: scenes.version > version, 60)
     load.rate = RATE
     plans = writes.those(kube.CONFIG_MAPS, namespace=scenes.namespace, since_s=began_s)
@@ -146,7 +146,7 @@ def test_what_dies_without_an_operator_returns_serving(
     finally:
         installed.scale(2)
     version = scenes.version
-    load.rate = STEPPED
+    load.rate = beyond(scenes, installed, load.rate)
     until("the operators plan again, above it", lambda: scenes.version > version, 90)
 
 

@@ -18,7 +18,7 @@ from cluster.lab.releases import Release
 from cluster.lab.waiting import NotYet, until
 from hadis_operator import kube
 
-RATE = 0.7
+RATE = 0.4
 OUT_OF_THE_PLAN_S = 15.0
 WITH_THE_OPERATOR_S = 40.0
 HEALED_S = 240.0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cluster.lab.capacity import beyond
 from cluster.lab.cascades import Cascade, restarts
 from cluster.lab.clients import Load
 from cluster.lab.clusters import Cluster
@@ -14,8 +15,7 @@ from cluster.lab.prometheus import Prometheus
 from cluster.lab.releases import Release
 from cluster.lab.waiting import holds_for, until
 
-RATE = 0.7
-STEPPED = 2.5
+RATE = 0.4
 CAUGHT_UP_S = 30.0
 TOLD_S = 30.0
 SERVED_WITHIN_S = 20.0
@@ -61,7 +61,7 @@ def test_serving_outlives_the_control_plane(
         CAUGHT_UP_S,
     )
     # What is wanted now is done now.
-    load.rate = STEPPED
+    load.rate = beyond(scenes, installed, load.rate)
     until("a step of the load is planned for", lambda: scenes.version > version, 60)
     load.rate = RATE
     assert load.lost() == []
@@ -94,7 +94,7 @@ def test_without_prometheus_the_routers_are_asked(
         assert scenes.condition("MetricsAvailable")["status"] == "False"
         assert scenes.version == version, "the plan has changed without a reason"
         assert scenes.condition("Ready")["status"] == "True"
-        load.rate = STEPPED
+        load.rate = beyond(scenes, installed, load.rate)
         until("a step of the load is planned for", lambda: scenes.version > version, 60)
         load.rate = RATE
     finally:

@@ -13,20 +13,19 @@ from typing import Any
 
 import pytest
 
+from cluster.lab.capacity import beyond
 from cluster.lab.cascades import Cascade, restarts
 from cluster.lab.clients import Load
 from cluster.lab.figures import Figures, percentile
 from cluster.lab.lengths import Lengths
 from cluster.lab.listening import Reports
 from cluster.lab.prometheus import Prometheus
-from cluster.lab.releases import Release, samples
+from cluster.lab.releases import Release
 from cluster.lab.waiting import NotYet, until
 from cluster.lab.writes import Write, Writes
 from hadis_operator import kube, objects
 
 LOW = 0.3
-BEYOND = 1.4
-"""A step's load, as a multiple of what the plan in force carries."""
 MOST = 3.0
 """Images a second that two workers on two cores can still draw in time, beside everything else."""
 INTERVAL_S = 5.0
@@ -84,11 +83,11 @@ def stepped(
         scenario = Scenario(load, writes, scenes.status["plan"], began_s=time.monotonic())
         pods = restarts(scenes.pods())
         for _ in range(lasting.steps):
-            rate = BEYOND * _carried(scenes, installed, load.rate)
+            rate = beyond(scenes, installed, load.rate)
             if rate > MOST:
                 load.rate = LOW
                 _returned(scenes, scenario.home)
-                rate = min(MOST, BEYOND * _carried(scenes, installed, load.rate))
+                rate = min(MOST, beyond(scenes, installed, load.rate))
             scenario.steps.append(_step(scenes, prometheus, reports, load, rate))
         load.rate = LOW
         scenario.back = _returned(scenes, scenario.home)
@@ -124,19 +123,6 @@ def _scrapes(prometheus: Prometheus) -> list[float]:
     """Return when the router was scraped, in seconds of the epoch."""
     query = 'hadis_demand_images_total{namespace="images",cascade="scenes",step="arrived"}[120s]'
     return [float(value[0]) for one in prometheus.ask(query) for value in one["values"]]
-
-
-def _carried(scenes: Cascade, installed: Release, rate: float) -> float:
-    """Return the load that the plan in force can just carry."""
-    exposed = samples(installed.leader())
-    busy = [
-        value
-        for name, value in exposed.items()
-        if name.startswith("hadis_plan_utilisation_ratio")
-        and f'cascade_namespace="{scenes.namespace}"' in name
-    ]
-    assert busy, "the operator does not tell how busy the plan's workers are"
-    return rate / max(0.05, *busy)
 
 
 def _settle(scenes: Cascade, quiet_s: float) -> float:

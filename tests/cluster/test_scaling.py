@@ -13,7 +13,7 @@ from cluster.lab.figures import Figures
 from cluster.lab.releases import GPU, Release, gpu_resources
 from cluster.lab.waiting import Unanswered, until
 
-RATE = 0.7
+RATE = 0.4
 SCALED_S = 60.0
 ROLLED_S = 60.0
 """A slot: to drain, to start, to load and to be warm."""

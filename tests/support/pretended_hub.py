@@ -56,17 +56,17 @@ class Reply:
 
 
 class PretendedHub:
-    """Listens from entry to exit; `url` is what HF_ENDPOINT says."""
+    """Listens on `host` from entry to exit; `url` is what HF_ENDPOINT says."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self._repositories: dict[str, Repository] = {}
         self._stalled: set[str] = set()
         self._released = threading.Event()
         self.stalling = threading.Event()
         self.asked: list[tuple[str, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((host, 0), self._handler())
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://{host}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Self:
