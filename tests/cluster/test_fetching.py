@@ -21,7 +21,7 @@ from support.pretended_hub import TOKEN, PretendedHub
 
 NAMESPACE = "fetching"
 REPOSITORY = "example/tiny"
-CLAIM = "cache"
+VOLUME, CLAIM = "hadis-fetching", "cache"
 TOLD_S = 120.0
 FETCHED_S = 120.0
 
@@ -46,14 +46,16 @@ def fetching(installed: Release, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("claim")
     _open_to_pods(folder)
     cluster.make_namespace(NAMESPACE)
-    cluster.apply(*_volume(folder), namespace=NAMESPACE)
-    with PretendedHub(host=cluster.host) as hub:
-        hub.add(REPOSITORY, weights, gated=True)
-        cascade = Cascade(cluster, NAMESPACE, "tiny")
-        cascade.apply(_cascade(hub.url))
-        yield Fetching(cascade, hub, folder)
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    cluster.kubectl("delete", "persistentvolume", "hadis-fetching", "--wait=false")
+    try:
+        cluster.apply(*_volume(folder), namespace=NAMESPACE)
+        with PretendedHub(host=cluster.host) as hub:
+            hub.add(REPOSITORY, weights, gated=True)
+            cascade = Cascade(cluster, NAMESPACE, "tiny")
+            cascade.apply(_cascade(hub.url))
+            yield Fetching(cascade, hub, folder)
+    finally:
+        for kind, name in (("namespace", NAMESPACE), ("persistentvolume", VOLUME)):
+            cluster.kubectl("delete", kind, name, "--wait=false", "--ignore-not-found")
 
 
 def _open_to_pods(folder: Path) -> None:
@@ -71,7 +73,7 @@ def _volume(folder: Path) -> list[Manifest]:
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": "hadis-fetching"},
+        "metadata": {"name": VOLUME},
         "spec": {
             **common,
             "capacity": {"storage": "1Gi"},
@@ -86,7 +88,7 @@ def _volume(folder: Path) -> list[Manifest]:
         "spec": {
             **common,
             "resources": {"requests": {"storage": "1Gi"}},
-            "volumeName": "hadis-fetching",
+            "volumeName": VOLUME,
         },
     }
     return [volume, claim]
