@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cluster.lab.capacity import beyond
 from cluster.lab.cascades import Cascade, pod_ready, restarts
 from cluster.lab.clients import Load
 from cluster.lab.figures import Figures
@@ -57,6 +56,7 @@ def test_a_killed_worker_costs_its_requests_two_seconds(
     hands.kill(workers[slot])
     load.rate = RATE
     until("it has been started anew", lambda: restarts([scenes.workers()[slot]]) != before, 30)
+    until("it is ready again", lambda: pod_ready(scenes.workers()[slot]), BACK_S)
     scenes.wait_ready(2, BACK_S)
     figures.note("killed worker serves again", time.monotonic() - killed_s)
     touched = [
@@ -92,11 +92,11 @@ def test_a_killed_operator_is_replaced_by_its_standby(
     planned_s = time.monotonic() - began_s
     figures.within("killed operator: the standby has planned", planned_s, TAKEN_OVER_S)
     assert installed.leader()["metadata"]["name"] == standby["metadata"]["name"]
-    # It goes on from what it found: a change of the load is planned above it.
+    # It goes on from what it found: another plan comes above it.
     version = scenes.version
-    load.rate = beyond(scenes, installed, load.rate)
-    until("it plans for another load", lambda: scenes.version > version, 60)
-    load.rate = RATE
+    scenes.pin("scenes-s", "scenes-l")
+    until("it plans anew", lambda: scenes.version > version, 60)
+    scenes.unpin()
     plans = writes.those(kube.CONFIG_MAPS, namespace=scenes.namespace, since_s=began_s)
     versions = [_version(write.live) for write in plans if _is_plan(write.live)]
     assert versions == sorted(set(versions))
@@ -146,8 +146,9 @@ def test_what_dies_without_an_operator_returns_serving(
     finally:
         installed.scale(2)
     version = scenes.version
-    load.rate = beyond(scenes, installed, load.rate)
+    scenes.pin("scenes-s", "scenes-l")
     until("the operators plan again, above it", lambda: scenes.version > version, 90)
+    scenes.unpin()
 
 
 def test_bad_weights_in_one_slot_are_told_and_the_others_serve(

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.lab.capacity import beyond
 from cluster.lab.cascades import NO_GPU, Cascade, restarts, scenes_documents
 from cluster.lab.clients import Load
 from cluster.lab.clusters import Cluster
@@ -54,10 +53,10 @@ def test_definitions_of_another_release_are_taken_over_only_when_asked(
     with Load.on(left.url, RATE) as load:
         team.upgrade(charts.CHART, _values(team, left), "--take-ownership")
         until("it leads", team.leader, 60)
-        # A step of the load is planned for by the new operator, above what the other one left.
-        load.rate = beyond(left, team, load.rate)
+        # The new operator plans above what the other one left.
+        left.pin("scenes-s", "scenes-l")
         until("it plans", lambda: left.version > version, 90)
-        load.rate = RATE
+        left.unpin()
         until("requests are served", lambda: load.served(since_s=time.monotonic() - 5) >= 2, 60)
     assert load.lost() == []
     assert restarts(left.pods()) == pods

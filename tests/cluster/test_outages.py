@@ -5,17 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.lab.capacity import beyond
 from cluster.lab.cascades import Cascade, restarts
 from cluster.lab.clients import Load
 from cluster.lab.clusters import Cluster
 from cluster.lab.figures import Figures
 from cluster.lab.lengths import Lengths
 from cluster.lab.prometheus import Prometheus
-from cluster.lab.releases import Release
+from cluster.lab.releases import Release, samples
 from cluster.lab.waiting import holds_for, until
 
-RATE = 0.4
+RATE, MORE = 0.4, 0.8
 CAUGHT_UP_S = 30.0
 TOLD_S = 30.0
 SERVED_WITHIN_S = 20.0
@@ -27,6 +26,12 @@ def load(scenes: Cascade) -> Iterator[Load]:
     with Load.on(scenes.url, RATE) as running:
         until("requests are served", lambda: running.served() >= 3, 60)
         yield running
+
+
+def _demand(installed: Release, scenes: Cascade) -> float:
+    """Return the demand that the acting operator plans for, in images a second."""
+    where = f'cascade="{scenes.name}",cascade_namespace="{scenes.namespace}"'
+    return samples(installed.leader())[f"hadis_demand_requests_per_second{{{where}}}"]
 
 
 def _is_served(load: Load) -> bool:
@@ -61,9 +66,9 @@ def test_serving_outlives_the_control_plane(
         CAUGHT_UP_S,
     )
     # What is wanted now is done now.
-    load.rate = beyond(scenes, installed, load.rate)
-    until("a step of the load is planned for", lambda: scenes.version > version, 60)
-    load.rate = RATE
+    scenes.pin("scenes-s", "scenes-l")
+    until("another plan is made", lambda: scenes.version > version, 60)
+    scenes.unpin()
     assert load.lost() == []
     assert restarts(installed.operators()) == operators
     assert restarts(scenes.pods()) == pods
@@ -94,8 +99,8 @@ def test_without_prometheus_the_routers_are_asked(
         assert scenes.condition("MetricsAvailable")["status"] == "False"
         assert scenes.version == version, "the plan has changed without a reason"
         assert scenes.condition("Ready")["status"] == "True"
-        load.rate = beyond(scenes, installed, load.rate)
-        until("a step of the load is planned for", lambda: scenes.version > version, 60)
+        load.rate = MORE
+        until("more load is noticed", lambda: _demand(installed, scenes) > MORE * 0.75, 60)
         load.rate = RATE
     finally:
         if away == "refusing":

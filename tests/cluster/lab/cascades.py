@@ -58,6 +58,15 @@ class Cascade:
             "scale", "hadiscascade", self.name, "-n", self.namespace, f"--replicas={count}"
         )
 
+    def pin(self, light: str, heavy: str) -> None:
+        """Have a plan made at once, whatever the load is: one that sends nothing on."""
+        pinned = {"light": light, "heavy": heavy, "hardnessThreshold": 1, "qualityThreshold": 0}
+        self.patch(planner={"mode": "Pinned", "pinned": pinned})
+
+    def unpin(self) -> None:
+        """Let the planner decide again."""
+        self.patch(planner={"mode": "Auto", "pinned": None})
+
     def delete(self) -> None:
         """Delete it, without waiting for what it owns."""
         self.cluster.kubectl("delete", "hadiscascade", self.name, "-n", self.namespace)
