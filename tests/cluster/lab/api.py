@@ -7,6 +7,7 @@ kubectl and helm.
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -35,24 +36,28 @@ class Api:
     @contextmanager
     def through_proxy(cls, kubectl: str, environment: Mapping[str, str]) -> Iterator[Self]:
         """Start a proxy and talk through it."""
-        proxy = subprocess.Popen(
-            [kubectl, "proxy", "--port=0"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=dict(environment),
-        )
-        assert proxy.stdout is not None
-        try:
-            told = proxy.stdout.readline()
-            address = re.search(r"127\.0\.0\.1:\d+", told)
-            assert address, f"kubectl proxy does not start: {told}"
-            api = cls(f"http://{address[0]}")
-            yield api
-            api._client.close()
-        finally:
-            proxy.terminate()
-            proxy.wait()
-            proxy.stdout.close()
+        with tempfile.TemporaryFile("w+") as aside:
+            proxy = subprocess.Popen(
+                [kubectl, "proxy", "--port=0"],
+                stdout=subprocess.PIPE,
+                # It tells of every request that meets no API server; tests see that themselves.
+                stderr=aside,
+                text=True,
+                env=dict(environment),
+            )
+            assert proxy.stdout is not None
+            try:
+                told = proxy.stdout.readline()
+                address = re.search(r"127\.0\.0\.1:\d+", told)
+                aside.seek(0)
+                assert address, f"kubectl proxy does not start: {told}{aside.read()}"
+                api = cls(f"http://{address[0]}")
+                yield api
+                api._client.close()
+            finally:
+                proxy.terminate()
+                proxy.wait()
+                proxy.stdout.close()
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
         """Return an object; None when there is none."""
