@@ -80,6 +80,7 @@ async def serve(
         uid=options.uid or uuid.uuid4().hex,
         load_url=options.load_url,
         drain_s=options.drain_seconds,
+        worker_domain=options.worker_domain,
         public_probes=metrics is None,
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -179,6 +180,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         metavar="S",
         help="how long open requests may take after SIGTERM; default: until their deadlines",
+    )
+    parser.add_argument(
+        "--worker-domain",
+        default="",
+        metavar="NAME",
+        help="look for the successor of a worker that is gone under WORKER.NAME",
     )
     parser.add_argument("--name", default="router", help="this router's name in logs and status")
     parser.add_argument("--uid", help="this process's identity; default: drawn")

@@ -18,7 +18,7 @@ import torch
 
 from hadis.errors import ModelUnavailable
 from hadis.terms.cascades import Cascade, ModelSpec
-from hadis_server import pipelines, residency
+from hadis_server import pipelines, residency, sizing
 from hadis_server.agenda import Agenda
 from hadis_server.discriminating import Discriminator
 from hadis_server.intake import Intake
@@ -201,7 +201,7 @@ class Loader(threading.Thread):
                     # Nor may its predecessor go on being served under its name.
                     self._drop([spec.name])
                     return
-                needed = pipelines.expected_bytes(spec)
+                needed = sizing.expected_bytes(spec, self._device)
                 reason = residency.why_left_out(spec.name, needed, self._budget_bytes)
                 self._leave_out(spec, reason)
                 return
@@ -297,7 +297,7 @@ class Loader(threading.Thread):
         held = self._weights.get(key)
         if held is not None and held.on_device:
             return True
-        needed = held.size_bytes if held else pipelines.expected_bytes(spec)
+        needed = held.size_bytes if held else sizing.expected_bytes(spec, self._device)
         leaving = residency.evictions(
             self._held(), needed, self._budget_bytes, urgent=spec.name == self._agenda.assigned
         )

@@ -40,6 +40,7 @@ def test_without_keys_a_router_says_that_it_is_open() -> None:
         "--name": "$(POD_NAME)",
         "--uid": "$(POD_UID)",
         "--drain-seconds": "60",
+        "--worker-domain": "photos-workers-0a1b2c3d",
     }
     env = rendered.env_of(container)
     assert env["POD_NAME"]["fieldRef"]["fieldPath"] == "metadata.name"

@@ -64,17 +64,19 @@ def _pod(owner: Owner, spec: Mapping[str, Any], installation: Installation) -> M
                 "labelSelector": {"matchLabels": objects.selector(owner, Component.ROUTER)},
             }
         ],
-        "containers": [_container(spec, installation, slo_s)],
+        "containers": [_container(owner, spec, installation, slo_s)],
         "volumes": _volumes(owner, spec),
     }
 
 
-def _container(spec: Mapping[str, Any], installation: Installation, slo_s: float) -> Manifest:
+def _container(
+    owner: Owner, spec: Mapping[str, Any], installation: Installation, slo_s: float
+) -> Manifest:
     return {
         "name": CONTAINER,
         **pods.image(installation.router_image),
         "command": ["python", "-m", "hadis_router"],
-        "args": _arguments(spec, slo_s),
+        "args": _arguments(owner, spec, slo_s),
         "env": pods.environment(
             [
                 pods.field_variable("POD_NAME", "metadata.name"),
@@ -94,7 +96,7 @@ def _container(spec: Mapping[str, Any], installation: Installation, slo_s: float
     }
 
 
-def _arguments(spec: Mapping[str, Any], slo_s: float) -> list[str]:
+def _arguments(owner: Owner, spec: Mapping[str, Any], slo_s: float) -> list[str]:
     options = {
         "cascade": pods.CASCADE_FILE,
         "host": "0.0.0.0",
@@ -105,6 +107,8 @@ def _arguments(spec: Mapping[str, Any], slo_s: float) -> list[str]:
         "name": "$(POD_NAME)",
         "uid": "$(POD_UID)",
         "drain-seconds": pods.number(slo_s),
+        # A pod that is made while the operator is away is found by its slot's name.
+        "worker-domain": naming.workers(owner),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [*words, *(["--insecure"] if _keys(spec) is None else ["--api-keys-file", KEYS_DIR])]

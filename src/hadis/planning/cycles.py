@@ -31,7 +31,8 @@ from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
 
 GRACE_S = 15.0
-"""A worker that fell silent counts for the plan this long: most are back by then."""
+"""A worker that fell silent counts for the plan this long, where the shell does not say otherwise:
+most are back by then."""
 QUEUE_MEMORY_S = 15.0
 """Time over which waiting requests are averaged: Little's law speaks of averages."""
 SCALE_MEMORY_S = 15.0
@@ -66,7 +67,8 @@ class CycleInput:
 
     `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
     in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
-    a worker takes to load a model.
+    a worker takes to load a model. `grace_s` is for how long a worker counts that is no longer in
+    the snapshot.
     """
 
     cascade: Cascade
@@ -76,6 +78,7 @@ class CycleInput:
     latency_scale: float = 1.0
     overhead_s: float | None = None
     swap_s: Mapping[ModelName, float] = field(default_factory=dict)
+    grace_s: float = GRACE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,7 @@ def _observe(given: CycleInput) -> CycleState:
         seen_at_s={
             name: at_s
             for name, at_s in seen.items()
-            if name not in leaving and at_s >= snapshot.now_s - GRACE_S
+            if name not in leaving and at_s >= snapshot.now_s - given.grace_s
         },
     )
 
