@@ -176,8 +176,7 @@ def too_large(spec: ModelSpec, device: torch.device) -> ModelUnavailable:
     _, total_bytes = torch.cuda.mem_get_info(device)
     return ModelUnavailable(
         f"model {spec.name} does not fit into the {total_bytes} bytes of {device} beside what is "
-        f"there already; its files hold {expected_bytes(spec)} bytes - use a smaller "
-        "spec.models[].dtype or a GPU with more memory"
+        "there already - use a smaller spec.models[].dtype or a GPU with more memory"
     )
 
 

@@ -11,7 +11,7 @@ import torch
 
 from hadis.errors import ModelUnavailable
 from hadis.terms.cascades import ModelSpec
-from hadis_server import pipelines, residency
+from hadis_server import pipelines, residency, sizing
 from hadis_server.pipelines import Row, Variant
 from support.large_pipelines import save_of_real_size, twin_of
 from support.live_workers import PATIENCE_S, a_cascade, a_model, pixels
@@ -58,7 +58,7 @@ def test_what_weights_are_said_to_take_is_what_the_gpu_has_less(
     weights = pipelines.load_weights(spec, device)
     took_s = time.monotonic() - began_s
     taken = before - free_bytes(device)
-    counted, expected = pipelines.weights_bytes(weights), pipelines.expected_bytes(spec)
+    counted, expected = pipelines.weights_bytes(weights), sizing.expected_bytes(spec, device)
     tell(
         f"{counted / MIB:.0f} MiB of weights loaded in {took_s:.2f} s: the GPU has "
         f"{taken / MIB:.0f} MiB less, the files hold {expected / MIB:.0f} MiB"
@@ -93,7 +93,7 @@ def test_a_model_above_the_budget_says_so_and_is_tried_once_it_is_assigned(
     real: Path, folders: dict[str, Path], device: torch.device, tmp_path: Path, tell: Tell
 ) -> None:
     cascade = a_cascade(a_model("small", folders["sd"]), a_large_model("real", real))
-    budget = str(2 * pipelines.expected_bytes(cascade.models[0]))
+    budget = str(2 * sizing.expected_bytes(cascade.models[0], device))
     with WorkerProcess(
         cascade, tmp_path, "--device", str(device), "--memory-budget-bytes", budget
     ) as worker:
@@ -113,7 +113,7 @@ def test_weights_leave_for_the_hosts_memory_and_come_back_the_same(
     real: Path, device: torch.device, tmp_path: Path, tell: Tell
 ) -> None:
     one, two = a_large_model("one", real), a_large_model("two", twin_of(real, tmp_path / "two"))
-    budget = int(1.5 * pipelines.expected_bytes(one))
+    budget = int(1.5 * sizing.expected_bytes(one, device))
     swaps: dict[str, float] = {}
     with WorkerProcess(
         a_cascade(one, two), tmp_path, "--device", str(device), "--memory-budget-bytes", str(budget)
@@ -131,7 +131,7 @@ def test_weights_leave_for_the_hosts_memory_and_come_back_the_same(
         status = worker.status()["models"]
         assert status["one"]["resident"]
         assert not status["two"]["resident"]
-    size = pipelines.expected_bytes(one) / MIB
+    size = sizing.expected_bytes(one, device) / MIB
     tell(f"seconds until a model of {size:.0f} MiB is resident, the other one leaving: {swaps}")
     assert np.array_equal(first[0], again[0])
     assert np.array_equal(first[1], again[1])
