@@ -64,6 +64,7 @@ class Router:
         )
         self.runner = CascadeRunner(self.dispatcher, self.admission, self.metrics, clock=self.clock)
         self.requests = OpenRequests()
+        self.leaving = False
         self.draining = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -91,7 +92,7 @@ class Router:
 
     def not_ready(self) -> str | None:
         """Return why requests would not be served, None when they would."""
-        if self.draining:
+        if self.leaving or self.draining:
             return "draining"
         if self.view.table is None:
             return "no routing table yet"

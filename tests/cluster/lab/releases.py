@@ -73,7 +73,8 @@ class Release:
         """Have this version of the chart installed with these values; nothing if it is."""
         values = self.values(**changes)
         if self._is != json.dumps(values, sort_keys=True):
-            self.upgrade(charts.CHART, values)
+            # Another release may have left the definitions behind.
+            self.upgrade(charts.CHART, values, "--take-ownership")
 
     def upgrade(self, chart: Path, values: Mapping[str, Any], *arguments: str) -> None:
         """Install or upgrade, and wait for the operators."""
