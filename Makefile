@@ -3,11 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 # What the full test suite needs beside Python; without them the tests concerned are skipped by name.
-CI_PACKAGES := chromium prometheus runc containernetworking-plugins iptables nftables conntrack \
-    iproute2 openssl buildah debootstrap
+CI_PACKAGES := chromium prometheus
+# What a cluster made for the tests on Kubernetes needs in addition.
+CLUSTER_PACKAGES := runc containernetworking-plugins iptables nftables conntrack iproute2 openssl \
+    buildah debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check fix test test-cluster test-cluster-full test-gpu ci-packages train docs clean
+.PHONY: help demo install check fix test test-cluster test-cluster-full test-gpu ci-packages \
+    cluster-packages train docs clean
 
 help: ## list these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -31,10 +34,10 @@ test: $(VENV)/.installed-dev $(VENV)/openai-2 ## run every test that this machin
 	$(BIN)/pytest $(ARGS)
 
 test-cluster: $(VENV)/.installed-dev ## run the tests on Kubernetes alone: KUBECONFIG's, or one made for them
-	$(BIN)/pytest tests/cluster $(ARGS)
+	$(BIN)/pytest -m cluster tests/cluster $(ARGS)
 
 test-cluster-full: $(VENV)/.installed-dev ## run them for as long as figures want it, and print the figures
-	HADIS_CLUSTER_FULL=1 $(BIN)/pytest tests/cluster $(ARGS)
+	HADIS_CLUSTER_FULL=1 $(BIN)/pytest -m cluster tests/cluster $(ARGS)
 
 test-gpu: $(VENV)/.installed-dev ## run the tests that need a GPU, on this machine's
 	$(BIN)/pytest -m gpu tests/gpu $(ARGS)
@@ -42,6 +45,9 @@ test-gpu: $(VENV)/.installed-dev ## run the tests that need a GPU, on this machi
 ci-packages: ## install the system packages that the full test suite needs (Debian or Ubuntu, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CI_PACKAGES)
+
+cluster-packages: ci-packages ## install what the tests on Kubernetes need where KUBECONFIG names no cluster
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES)
 
 train: $(VENV)/.installed-dev ## train the scenes cascade from scratch (two to three hours on two cores)
 	$(BIN)/python -m hadis_scenes.training $(ARGS)
