@@ -122,6 +122,11 @@ def through_worker(
     """Return what the denoising thread spends from taking the batch to handing its images over."""
     readings: list[float] = []
     jobs = []
+    ended = threading.Event()
+
+    def end() -> None:
+        readings.append(clock())
+        ended.set()
 
     def begin() -> None:
         # Queued while the thread is here, so that it finds the whole batch when it returns.
@@ -136,15 +141,15 @@ def through_worker(
                 remaining_s=600,
             )
             jobs.append(station.submit(body))
+        # Run by the same thread as soon as it has handed the batch over.
+        station.intake.run(end, when_idle=True)
         readings.append(clock())
 
     station.intake.prefer(Preference(spec.name, batch))
     station.intake.run(begin)
-    while len(jobs) < batch:
-        time.sleep(0.001)
+    ended.wait()
     for job in jobs:
         job.ended.result()
-    on_thread(station, lambda: readings.append(clock()))
     return readings[1] - readings[0]
 
 

@@ -5,26 +5,30 @@ assignment on its Deployment. What does not belong to the cascade is left alone 
 write asks first whether this operator may still act.
 """
 
+import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hadis.errors import RetryLater
 from hadis.terms.assignments import Assignment
 from hadis.terms.ids import WorkerName
 from hadis.wire.assignments import AssignmentBody
-from hadis_operator import kube, naming, objects, rollouts
+from hadis_operator import kube, objects, rollouts
 from hadis_operator.installation import Installation
 from hadis_operator.kube import ClusterRefused, Kind, Kube, NotThere
 from hadis_operator.objects import ASSIGNMENT_MANAGER, OPERATOR_MANAGER, Manifest, Owner
 from hadis_operator.reading import Given
 from hadis_operator.rendering import fleet, workers
+from hadis_operator.restoring import Edits
 from hadis_operator.rollouts import LiveSlot, Rollout, Wanted
 from hadis_operator.storing import Store
 
 LOOK_AGAIN_S = 10.0
 """How often a foreign object in the way, or a manifest that was refused, is tried again."""
+AT_ONCE = 8
+"""Assignments that are recorded at the same time: a pool of hundreds is told within seconds."""
 LOG = logging.getLogger(__name__)
 
 
@@ -34,10 +38,31 @@ class NotLeading(RetryLater):
 
 @dataclass(frozen=True, slots=True)
 class Obstacles:
-    """What could not be written: foreign objects by kind and name, and the API's refusals."""
+    """What was in the way of the cluster being as it shall be.
+
+    `taken`: foreign objects by kind and name; `faults`: the API's refusals; both could not be
+    written. `restored`: what somebody had changed by hand, and was put back.
+    """
 
     taken: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+
+    def __add__(self, other: "Obstacles") -> "Obstacles":
+        return Obstacles(
+            self.taken + other.taken,
+            self.faults + other.faults,
+            self.restored + other.restored,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Delay:
+    """Since when one rendering (its digest) of an object is put off, and because of what."""
+
+    at_s: float
+    digest: str
+    obstacles: Obstacles
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +115,20 @@ def survey(
     rendered: Mapping[str, Manifest],
     live: Mapping[str, Manifest],
     *,
-    unschedulable: Iterable[str] = (),
+    unschedulable: Collection[str] = (),
+    edits: Mapping[str, Sequence[str]] | None = None,
 ) -> Slots:
-    """Return how the slots stand against what they shall be, and what to do about it now."""
+    """Return how the slots stand against what they shall be, and what to do about it now.
+
+    `edits` are the fields that somebody has changed by hand, by slot.
+    """
     wanted = Wanted.from_rendered(rendered.values())
     found = tuple(
-        rollouts.without_node(LiveSlot.from_deployment(one), unschedulable)
-        for _, one in sorted(live.items())
+        rollouts.with_edits(
+            rollouts.without_node(LiveSlot.from_deployment(one), unschedulable),
+            (edits or {}).get(slot, ()),
+        )
+        for slot, one in sorted(live.items())
     )
     rollout = rollouts.decide(
         wanted, found, max_unavailable=int(given.spec["workers"]["maxUnavailable"])
@@ -165,15 +197,28 @@ class Applier:
         self._store = store
         self._may_act = may_act
         self._clock = clock
-        self._put_off: dict[tuple[str, str], tuple[float, str, bool, str]] = {}
+        self._edits = Edits(clock)
+        self._put_off: dict[tuple[str, str], _Delay] = {}
+        self._open = asyncio.Semaphore(AT_ONCE)
 
     async def shape(self, owner: Owner, rendered: Sequence[Manifest]) -> Obstacles:
         """Write everything but the slots, the plan first, and delete what is no longer wanted."""
         live = live_objects(self._store, owner)
-        found = await self._write(owner, fleet.unwritten(rendered, live))
+        edited = [
+            identity
+            for manifest in rendered
+            if self._edits.of(live.get(identity := objects.identity(manifest)), manifest)
+        ]
+        found = await self._write(owner, fleet.unwritten(rendered, live, edited=edited))
         for manifest in fleet.superfluous(rendered, live):
             await self._delete(manifest)
         return found
+
+    def edits(
+        self, rendered: Mapping[str, Manifest], live: Mapping[str, Manifest]
+    ) -> dict[str, list[str]]:
+        """Return the fields of slots that somebody has changed by hand, by slot."""
+        return {slot: self._edits.of(live.get(slot), one) for slot, one in rendered.items()}
 
     async def shape_slots(self, given: Given, slots: Slots) -> Obstacles:
         """Make, roll and delete slots as was decided."""
@@ -192,20 +237,31 @@ class Applier:
         for slot in rollout.leave:
             if slot in live:
                 await self._delete(live[slot])
-        return Obstacles((*made.taken, *rolled.taken), (*made.faults, *rolled.faults))
+        return made + rolled
 
     async def annotate(self, owner: Owner, assignments: Mapping[WorkerName, Assignment]) -> None:
         """Record each slot's assignment on its Deployment, where it has changed."""
         live = live_slots(self._store, owner)
-        for slot, text in stale_annotations(assignments, live).items():
+        stale = stale_annotations(assignments, live)
+        ends = await asyncio.gather(
+            *(self._annotate(live[slot], text) for slot, text in stale.items()),
+            return_exceptions=True,
+        )
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def _annotate(self, live: Manifest, text: str) -> None:
+        async with self._open:
             self._require_lead()
-            patch = annotation_patch(live[slot], text)
             try:
-                told = await self._api.apply(patch, manager=ASSIGNMENT_MANAGER)
+                told = await self._api.apply(
+                    annotation_patch(live, text), manager=ASSIGNMENT_MANAGER
+                )
             except ClusterRefused as error:
                 # It went, or another one has its name: the watch will tell, nothing is lost.
-                LOG.info("%s: %s", naming.worker(owner, slot), kube.told_briefly(error))
-                continue
+                LOG.info("%s: %s", live["metadata"]["name"], kube.told_briefly(error))
+                return
             self._store.put(kube.DEPLOYMENTS, told)
 
     async def write_status(self, manifest: Manifest) -> None:
@@ -226,40 +282,41 @@ class Applier:
         self, owner: Owner, manifests: Sequence[Manifest], *, only_new: bool = False
     ) -> Obstacles:
         """Apply each of them; what is in the way of one does not keep the others."""
-        taken: list[str] = []
-        faults: list[str] = []
+        found = Obstacles()
         for manifest in manifests:
-            identity = objects.identity(manifest)
-            text = self._recently(identity, manifest)
-            if text is None:
-                text = await self._write_one(owner, manifest, only_new=only_new)
-            if text is None:
-                continue
-            is_taken = self._put_off[identity][2]
-            (taken if is_taken else faults).append(text)
-        return Obstacles(tuple(taken), tuple(faults))
+            delay = self._put_off.get(objects.identity(manifest))
+            if delay is not None and self._holds(delay, manifest):
+                found += delay.obstacles
+            else:
+                found += await self._write_one(owner, manifest, only_new=only_new)
+        return found
 
-    async def _write_one(self, owner: Owner, manifest: Manifest, *, only_new: bool) -> str | None:
-        """Apply a manifest; return what was in the way, None when nothing was."""
+    async def _write_one(self, owner: Owner, manifest: Manifest, *, only_new: bool) -> Obstacles:
+        """Apply a manifest; return what was in the way."""
         kind, metadata = kube.kind_of(manifest), manifest["metadata"]
-        identity = objects.identity(manifest)
+        what = " ".join(objects.identity(manifest))
         live = self._store.get(kind, metadata["namespace"], metadata["name"])
         if live is None:
             live = await self._fetch(kind, metadata["namespace"], metadata["name"])
         if live is not None and not objects.is_controlled_by(live, owner):
-            return self._put_it_off(identity, manifest, " ".join(identity), is_taken=True)
-        if live is not None and (only_new or _is_written(live, manifest)):
-            return None  # the watch is behind; the store knows by now
+            return self._put_it_off(manifest, Obstacles(taken=(what,)))
+        edits = self._edits.of(live, manifest)
+        if live is not None and (only_new or (objects.is_current(live, manifest) and not edits)):
+            return Obstacles()  # the watch is behind; the store knows by now
         self._require_lead()
         try:
             told = await self._api.apply(manifest, manager=OPERATOR_MANAGER)
         except ClusterRefused as error:
-            LOG.warning("%s %s was refused: %s", *identity, error)
-            reason = f"{' '.join(identity)} was refused: {kube.told_briefly(error)}"
-            return self._put_it_off(identity, manifest, reason, is_taken=False)
-        self._put_off.pop(identity, None)
+            LOG.warning("%s was refused: %s", what, error)
+            reason = f"{what} was refused: {kube.told_briefly(error)}"
+            return self._put_it_off(manifest, Obstacles(faults=(reason,)))
+        self._put_off.pop(objects.identity(manifest), None)
         self._store.put(kind, told)
-        return None
+        self._edits.note_applied(told, restores=bool(edits))
+        if not edits:
+            return Obstacles()
+        LOG.warning("%s was changed by hand and is put back: %s", what, ", ".join(edits))
+        return Obstacles(restored=(f"{what} ({edits[0]})",))
 
     async def _fetch(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Ask for an object that the store does not have: a foreign one is not watched."""
@@ -301,26 +358,16 @@ class Applier:
         self._require_lead()
         await self._api.delete(kind, metadata["namespace"], metadata["name"], uid=metadata["uid"])
 
-    def _recently(self, identity: tuple[str, str], manifest: Manifest) -> str | None:
-        """Return what was in the way of this very manifest a moment ago."""
-        known = self._put_off.get(identity)
-        if known is None:
-            return None
-        at_s, text, _, digest = known
-        is_same = digest == objects.digest(manifest)
-        return text if is_same and self._clock() - at_s < LOOK_AGAIN_S else None
+    def _holds(self, delay: _Delay, manifest: Manifest) -> bool:
+        """Whether this very manifest was in vain a moment ago."""
+        is_same = delay.digest == objects.digest(manifest)
+        return is_same and self._clock() - delay.at_s < LOOK_AGAIN_S
 
-    def _put_it_off(
-        self, identity: tuple[str, str], manifest: Manifest, text: str, *, is_taken: bool
-    ) -> str:
-        self._put_off[identity] = (self._clock(), text, is_taken, objects.digest(manifest))
-        return text
+    def _put_it_off(self, manifest: Manifest, obstacles: Obstacles) -> Obstacles:
+        delay = _Delay(self._clock(), objects.digest(manifest), obstacles)
+        self._put_off[objects.identity(manifest)] = delay
+        return obstacles
 
     def _require_lead(self) -> None:
         if not self._may_act():
             raise NotLeading("another operator may be acting by now")
-
-
-def _is_written(live: Manifest, manifest: Manifest) -> bool:
-    is_stamped = objects.annotation(manifest, objects.DIGEST_ANNOTATION) is not None
-    return is_stamped and objects.is_current(live, manifest)

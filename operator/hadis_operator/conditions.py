@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hadis.planning.problems import PlanStatus
-from hadis_operator import slots
 from hadis_operator.attaining import Attainment
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import View
@@ -24,6 +23,14 @@ MAX_MESSAGE_CHARS = 1500
 """Far below what the API takes: a condition is read in one look."""
 NAMED = 5
 """Slots named one by one; of more the number is told."""
+NODE_FIX = (
+    "add such nodes, free GPUs, or correct nodeSelector, tolerations, claim and resources in "
+    "spec.workers.template"
+)
+BLOCKED_FIX = (
+    "create what is missing, raise the quota, or correct serviceAccountName, priorityClassName and "
+    "resources"
+)
 _WORST_FIRST = (Plight.OUT_OF_MEMORY, Plight.CRASHING, Plight.UNSCHEDULABLE, Plight.LOADING)
 
 
@@ -76,6 +83,12 @@ class Facts:
     """What the API refused to write, in its words."""
     plan_trouble: str = ""
     """Why no plan could be made from a profile that is there."""
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    """Why the API makes no pod, by slot."""
+    routers_blocked: str = ""
+    """The same of the routers."""
+    missing_secret: str = ""
+    """The Secret that the routers wait for and that does not exist."""
 
 
 def ready_workers(view: View) -> list[str]:
@@ -151,7 +164,9 @@ def _readiness(facts: Facts) -> tuple[str, str, bool]:
             False,
         )
     if is_serving:
-        return "Serving", "requests are served", True
+        troubles = _router_troubles(facts)
+        rest = f"; but not by every router: {troubles}" if troubles else ""
+        return "Serving", f"requests are served{rest}", True
     if facts.plan_status is None and not facts.given.has_basis:
         return "ProfileInvalid", facts.given.trouble, False
     if facts.plan_status is None and facts.plan_trouble:
@@ -168,13 +183,9 @@ def _why_no_workers(facts: Facts) -> str:
 
 
 def _why_no_router(facts: Facts) -> str:
-    troubles = [
-        f"{pod.name}: {pod.why}"
-        for pod in facts.view.router_pods.values()
-        if pod.plight and pod.why
-    ]
+    troubles = _router_troubles(facts)
     if troubles:
-        return "no router serves: " + "; ".join(sorted(troubles)[:NAMED])
+        return f"no router serves: {troubles}"
     secret = (facts.given.spec["router"].get("apiKeys") or {}).get("secretName")
     if secret:
         return (
@@ -184,6 +195,24 @@ def _why_no_router(facts: Facts) -> str:
     if facts.faults:
         return f"no router is ready: {'; '.join(facts.faults[:NAMED])}"
     return "no router is ready yet"
+
+
+def _router_troubles(facts: Facts) -> str:
+    """Return what keeps routers from starting, with the fix; empty when nothing is known to."""
+    found = []
+    if facts.missing_secret:
+        found.append(
+            f"the Secret {facts.missing_secret}, which spec.router.apiKeys names, does not exist "
+            "in this namespace; create it with a key for each client, or name another"
+        )
+    if facts.routers_blocked:
+        found.append(f"no pod can be made: {facts.routers_blocked} - {BLOCKED_FIX}")
+    found += sorted(
+        f"{pod.name}: {pod.why}"
+        for pod in facts.view.router_pods.values()
+        if pod.why and pod.plight not in (None, Plight.LOADING)
+    )
+    return "; ".join(found[:NAMED])
 
 
 def _profile_valid(facts: Facts) -> Condition:
@@ -207,21 +236,25 @@ def _models_available(facts: Facts) -> Condition:
 
 
 def _workers_ready(facts: Facts) -> Condition:
-    wanted, pods = facts.slots.wanted, facts.view.slot_pods
+    wanted = facts.slots.wanted
     ready = set(ready_workers(facts.view))
     missing = [slot for slot in wanted if slot not in ready]
     count = f"{len(wanted) - len(missing)} of {len(wanted)} workers are loaded and warm"
     older = _older(facts)
     if not missing and not facts.slots.rolling:
         return Condition("WorkersReady", TRUE, "AllReady", count + older)
-    worst, slots_in_it = _worst(missing, pods)
+    pods = facts.view.slot_pods
+    plights = {slot: _plight(pods.get(slot), facts.blocked.get(slot, "")) for slot in missing}
+    there = {plight for plight, _ in plights.values()}
+    worst = next((plight for plight in _WORST_FIRST if plight in there), None)
+    in_it = {slot: why for slot, (plight, why) in plights.items() if plight is worst}
     if facts.slots.rolling and worst in (None, Plight.LOADING):
         reason = "RollingOut"
         detail = f"; {facts.slots.updated} of {len(wanted)} are on the newest template"
     else:
         reason = (worst or Plight.LOADING).value
-        detail = f"; {_named(slots_in_it)} {_WORDS[worst or Plight.LOADING]}"
-    whys = sorted({_why(slot, pods) for slot in slots_in_it} - {""})
+        detail = f"; {_named(list(in_it))} {_WORDS[worst or Plight.LOADING]}"
+    whys = sorted(set(in_it.values()) - {""})
     detail += "".join(f"; {why}" for why in whys[:NAMED])
     faults = "".join(f"; {fault}" for fault in facts.faults[:NAMED])
     return Condition("WorkersReady", FALSE, reason, count + detail + faults + older)
@@ -235,27 +268,15 @@ _WORDS = {
 }
 
 
-def _worst(missing: Sequence[str], pods: Mapping[str, Pod]) -> tuple[Plight | None, list[str]]:
-    """Return the worst plight among slots that are not ready, and the slots that are in it."""
-    in_plight: dict[Plight, list[str]] = {}
-    for slot in missing:
-        pod = pods.get(slot)
-        plight = Plight.LOADING if pod is None or pod.plight is None else pod.plight
-        in_plight.setdefault(plight, []).append(slot)
-    worst = next((plight for plight in _WORST_FIRST if plight in in_plight), None)
-    return worst, [] if worst is None else in_plight[worst]
-
-
-def _why(slot: str, pods: Mapping[str, Pod]) -> str:
-    pod = pods.get(slot)
-    if pod is None or not pod.why or not (slots.is_pausing(pod) or pod.plight):
-        return ""
+def _plight(pod: Pod | None, blocked: str) -> tuple[Plight, str]:
+    """Return how a slot fares whose worker is not ready, and why, with the fix."""
+    if pod is None and blocked:
+        return Plight.UNSCHEDULABLE, f"no pod can be made: {blocked} - {BLOCKED_FIX}"
+    if pod is None or pod.plight is None:
+        return Plight.LOADING, ""
     if pod.plight is Plight.UNSCHEDULABLE:
-        return (
-            f"{pod.why} - add such nodes, free GPUs, or correct nodeSelector, tolerations, claim "
-            "and resources in spec.workers.template"
-        )
-    return pod.why
+        return pod.plight, f"{pod.why} - {NODE_FIX}"
+    return pod.plight, pod.why
 
 
 def _named(members: Sequence[str]) -> str:

@@ -126,6 +126,11 @@ class Cycler:
         is_changed = (basis, view.signature) != self._planned_for
         return is_changed or waited_s >= given.cascade.planner.interval_s
 
+    def due_in_s(self, given: Given, now_s: float) -> float:
+        """Return the time until the interval is over; infinite while no cycle waits for that."""
+        rest_s = self._planned_s + given.cascade.planner.interval_s - now_s
+        return rest_s if rest_s > 0.0 else float("inf")
+
     async def run(
         self,
         given: Given,
@@ -145,6 +150,8 @@ class Cycler:
             given.profile or self._profile,
             Snapshot(view.now_s, workers, routers),
             self.state,
+            # The view has waited already; a lost node's slots are to be gone within seconds.
+            grace_s=0.0,
         )
         before = self.state.version
         try:

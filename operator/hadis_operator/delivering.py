@@ -62,14 +62,19 @@ def plan_messages(output: CycleOutput, view: View, *, summary_is_new: bool) -> l
         if wanted is not None and _assigned_version(worker) < wanted.version:
             body = AssignmentBody.from_terms(wanted).model_dump(mode="json")
             found.append(Message(pods[slot], "assignment", body))
-    table = RoutingTableBody.from_terms(output.routing, plan=output.summary)
-    body = table.model_dump(mode="json")
-    routers = view.router_pods
-    for name, router in sorted(view.routers.items()):
-        version = _routed_version(router)
-        # A router above us listens to another operator; the next cycle goes on above it.
-        if version < table.version or (summary_is_new and version == table.version):
-            found.append(Message(routers[name], "routing", body))
+    version = output.routing.version
+    # A router above us listens to another operator; the next cycle goes on above it.
+    behind = [
+        name
+        for name, router in sorted(view.routers.items())
+        if _routed_version(router) < version
+        or (summary_is_new and _routed_version(router) == version)
+    ]
+    if behind:
+        routers = view.router_pods
+        table = RoutingTableBody.from_terms(output.routing, plan=output.summary)
+        body = table.model_dump(mode="json")
+        found += [Message(routers[name], "routing", body) for name in behind]
     return found
 
 
@@ -87,6 +92,7 @@ class Courier:
 
     session: aiohttp.ClientSession
     _told: dict[Process, str] = field(default_factory=dict)
+    _digest: tuple[Mapping[str, Any], str] | None = None
     _summary: Mapping[str, object] | None = None
     _open: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -98,7 +104,7 @@ class Courier:
         A process that reports the right generation when it is first met has read it from the
         mounted plan, or was told by an earlier operator.
         """
-        digest = objects.digest(document)
+        digest = self._digest_of(document)
         late: list[Message] = []
         for pod, reported in self._answering(view):
             known = self._told.get(pod.process)
@@ -122,6 +128,11 @@ class Courier:
         outcomes = await self._send(plan_messages(output, view, summary_is_new=is_new))
         self._summary = dict(output.summary)
         return _sum(outcomes, changed=behind > 0)
+
+    def _digest_of(self, document: Mapping[str, Any]) -> str:
+        if self._digest is None or self._digest[0] is not document:
+            self._digest = (document, objects.digest(document))
+        return self._digest[1]
 
     def _answering(self, view: View) -> list[tuple[Pod, int]]:
         slot_pods, router_pods = view.slot_pods, view.router_pods

@@ -9,7 +9,7 @@ the loops that call it come back anyway.
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,9 @@ TIMEOUT_S = 4.0
 write of a deposed leader can arrive after its successor has begun."""
 PAGE = 500
 """Objects a page of a list: bounds what the API server has to hold for us at once."""
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_JSON = "application/json"
+_ONE_METADATA_ONLY = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LIST_METADATA_ONLY = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class ClusterUnreachable(RetryLater):
@@ -99,6 +101,22 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
     return _BY_NAME[(manifest["apiVersion"], manifest["kind"])]
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to write an object: the verb that it is counted under, and its request."""
+
+    verb: str
+    method: str
+    content_type: str = _JSON
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+_APPLY = _Way("apply", "PATCH", "application/apply-patch+yaml", {"force": "true"})
+_MERGE = _Way("merge", "PATCH", "application/merge-patch+json")
+_CREATE = _Way("create", "POST")
+_REPLACE = _Way("replace", "PUT")
+
+
 class Kube:
     """Requests to one API server. Open it with `connect`, close it with `close`."""
 
@@ -134,9 +152,15 @@ class Kube:
         """Close the connections."""
         await self._api.close()
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+    async def get(
+        self, kind: Kind, namespace: str, name: str, *, metadata_only: bool = False
+    ) -> Manifest:
         """Return an object; NotThere when there is none."""
-        return await self._ask("GET", kind.path(namespace, name))
+        return await self._ask(
+            "GET",
+            kind.path(namespace, name),
+            accept=_ONE_METADATA_ONLY if metadata_only else _JSON,
+        )
 
     async def list(
         self,
@@ -156,7 +180,7 @@ class Kube:
                 "GET",
                 kind.path(namespace),
                 query,
-                accept=_METADATA_ONLY if metadata_only else "application/json",
+                accept=_LIST_METADATA_ONLY if metadata_only else _JSON,
             )
             items += page.get("items") or []
             metadata = page.get("metadata", {})
@@ -166,53 +190,19 @@ class Kube:
 
     async def apply(self, manifest: Manifest, *, manager: str, part: str = "") -> Manifest:
         """Apply a manifest as `manager`, on the server, taking over what others set; return it."""
-        kind, metadata = kind_of(manifest), manifest["metadata"]
-        told = await self._ask(
-            "PATCH",
-            kind.path(metadata["namespace"], metadata["name"], part=part),
-            {"fieldManager": manager, "force": "true"},
-            body=manifest,
-            content_type="application/apply-patch+yaml",
-        )
-        self._wrote(kind.plural, "apply")
-        return told
+        return await self._write(_APPLY, manifest, manager, part=part)
 
     async def merge(self, manifest: Manifest, *, manager: str) -> Manifest:
         """Change only the fields that `manifest` names; NotThere when there is no such object."""
-        kind, metadata = kind_of(manifest), manifest["metadata"]
-        told = await self._ask(
-            "PATCH",
-            kind.path(metadata["namespace"], metadata["name"]),
-            {"fieldManager": manager},
-            body=manifest,
-            content_type="application/merge-patch+json",
-        )
-        self._wrote(kind.plural, "merge")
-        return told
+        return await self._write(_MERGE, manifest, manager)
 
     async def create(self, manifest: Manifest, *, manager: str) -> Manifest:
         """Create an object; Conflicting when its name is taken."""
-        kind = kind_of(manifest)
-        told = await self._ask(
-            "POST",
-            kind.path(manifest["metadata"]["namespace"]),
-            {"fieldManager": manager},
-            body=manifest,
-        )
-        self._wrote(kind.plural, "create")
-        return told
+        return await self._write(_CREATE, manifest, manager)
 
     async def replace(self, manifest: Manifest, *, manager: str) -> Manifest:
         """Replace an object; Conflicting when it has changed since it was read."""
-        kind, metadata = kind_of(manifest), manifest["metadata"]
-        told = await self._ask(
-            "PUT",
-            kind.path(metadata["namespace"], metadata["name"]),
-            {"fieldManager": manager},
-            body=manifest,
-        )
-        self._wrote(kind.plural, "replace")
-        return told
+        return await self._write(_REPLACE, manifest, manager)
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         """Delete an object and, in the background, what it owns; one that is gone is fine.
@@ -239,6 +229,22 @@ class Kube:
             return False
         return any(entry.get("name") == kind.plural for entry in told.get("resources", ()))
 
+    async def _write(
+        self, way: "_Way", manifest: Manifest, manager: str, *, part: str = ""
+    ) -> Manifest:
+        kind, metadata = kind_of(manifest), manifest["metadata"]
+        # What is created is posted to its collection.
+        name = None if way is _CREATE else metadata["name"]
+        told = await self._ask(
+            way.method,
+            kind.path(metadata["namespace"], name, part=part),
+            {"fieldManager": manager, **way.query},
+            body=manifest,
+            content_type=way.content_type,
+        )
+        self._wrote(kind.plural, way.verb)
+        return told
+
     async def _ask(
         self,
         method: str,
@@ -246,8 +252,8 @@ class Kube:
         query: Mapping[str, str] | None = None,
         *,
         body: Manifest | None = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
+        accept: str = _JSON,
+        content_type: str = _JSON,
     ) -> Manifest:
         headers = {"Accept": accept, "Content-Type": content_type}
         try:

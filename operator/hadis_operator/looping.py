@@ -1,9 +1,9 @@
 """The control loop of one cascade in a cluster: look, decide, write, deliver, report.
 
-A turn comes about every two seconds, and sooner when something changed; the cycle within it every
-`planner.interval` and at once when the fleet, the cascade or the profile changed. Whatever fails,
-fails in this cascade only, is counted and tried again. An operator that stands by only counts the
-demand, so that it can take over with a forecast instead of a guess.
+A turn comes about every two seconds, and sooner when something changed or a cycle is due; the cycle
+within it every `planner.interval` and at once when the fleet, the cascade or the profile changed.
+Whatever fails, fails in this cascade only, is counted and tried again. An operator that stands by
+only counts the demand, so that it can take over with a forecast instead of a guess.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from hadis.planning.snapshots import ObservedRouter
 from hadis_operator import (
     applying,
     attaining,
+    events,
     holding,
     kube,
     naming,
@@ -32,13 +33,13 @@ from hadis_operator.applying import Applier, NotLeading, Obstacles, Slots
 from hadis_operator.attaining import Attainment
 from hadis_operator.cycling import Cycler, Result
 from hadis_operator.delivering import Courier
+from hadis_operator.finding import SecretFinder
 from hadis_operator.installation import Installation
 from hadis_operator.kube import ClusterTrouble, Kube
 from hadis_operator.metrics import Metrics
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import Observer, View
 from hadis_operator.reading import Given
-from hadis_operator.rendering import plans
 from hadis_operator.reporting import (
     Reporter,
     Turn,
@@ -100,6 +101,7 @@ class CascadeLoop:
         self._demand = DemandReader(
             tools.session, tools.api, tools.installation.prometheus_url, epoch=tools.epoch
         )
+        self._secrets = SecretFinder(tools.api, tools.clock)
         self._reporter = Reporter(
             key, tools.store, tools.installation, tools.metrics, self._applier, me=tools.me
         )
@@ -126,7 +128,7 @@ class CascadeLoop:
         """Run a turn; return the time until the next, None when there will be none."""
         try:
             async with asyncio.timeout(TURN_LIMIT_S):
-                is_busy = await self._turn()
+                pause_s = await self._turn()
         except NotLeading:
             return LOOK_AGAIN_S
         except (*ClusterTrouble, TimeoutError) as error:
@@ -141,9 +143,7 @@ class CascadeLoop:
             LOG.exception("%s: a turn failed", self.key)
             return self._note_failure("see above")
         self._failures = 0
-        if is_busy is None:
-            return None
-        return LOOK_AGAIN_S if is_busy else LOOK_EVERY_S
+        return pause_s
 
     def _note_failure(self, why: str) -> float:
         self._failures += 1
@@ -163,14 +163,15 @@ class CascadeLoop:
         except TimeoutError:
             return
 
-    async def _turn(self) -> bool | None:
-        """Do what is to be done now; return whether more is under way, None when all is over."""
+    async def _turn(self) -> float | None:
+        """Do what is to be done now; return the time until the next turn, None when all is over."""
         tools = self._tools
         live = tools.store.get(kube.CASCADES, *self.key)
         if live is None or self._is_another(live):
             return None
         if "deletionTimestamp" in live["metadata"]:
-            return False  # owner references do the rest
+            tools.metrics.rests(self.key)
+            return LOOK_EVERY_S  # owner references do the rest
         given = self._in_force(self._reading(live))
         # 1. Observe.
         began_s = tools.clock()
@@ -179,7 +180,7 @@ class CascadeLoop:
         view = await self._observer.look(pods, ask_workers=acts)
         if not acts:
             self._stand_by(given, view)
-            return False
+            return LOOK_EVERY_S
         routers = await self._demand.read(given, view)
         tools.metrics.took("observe", tools.clock() - began_s)
         self._take_over(given, live, view)
@@ -187,10 +188,12 @@ class CascadeLoop:
             self._attained or attained_before(live), view.now_s, routers
         )
         if given.paused:
+            tools.metrics.rests(self.key)
             self._cycler.count(given, view.now_s, routers)
             await self._report(given, live, view, self._survey(given, view), Obstacles(), Result())
-            return False
+            return LOOK_EVERY_S
         # 2. to 4. Plan, when it is time.
+        tools.metrics.plans(self.key, given.cascade.planner.interval_s, tools.epoch())
         result, cycled = Result(), False
         if self._cycler.is_due(given, view, self._basis()):
             cycled = True
@@ -207,7 +210,8 @@ class CascadeLoop:
         # 6. Report. A leader that is still finding its feet has nothing to correct yet.
         if not self._cycler.is_warming_up:
             await self._report(given, live, view, survey, obstacles, result)
-        return delivered or result.is_new
+        pause_s = LOOK_AGAIN_S if delivered or result.is_new else LOOK_EVERY_S
+        return min(pause_s, self._cycler.due_in_s(given, tools.clock()))
 
     def _is_another(self, live: Manifest) -> bool:
         """Whether the cascade has gone and come back under its name; another loop takes it."""
@@ -256,6 +260,7 @@ class CascadeLoop:
     def _stand_by(self, given: Given, view: View) -> None:
         """Count the demand, and nothing else, while another operator acts."""
         self._cycler.stand_by()
+        self._reporter.stand_by()
         self._tools.metrics.stand_by(self.key)
         self._cycler.count(given, view.now_s, self._demand.read_direct(view))
 
@@ -275,6 +280,7 @@ class CascadeLoop:
         began_s = tools.clock()
         result = await self._cycler.run(given, view, routers, self._basis())
         tools.metrics.took("plan", tools.clock() - began_s)
+        self._reporter.hear(map(events.planned, result.sentences), tools.clock())
         if self._cycler.output is not None and not result.trouble:
             tools.metrics.planned(self.key, self._cycler.output)
         elif result.trouble:
@@ -282,15 +288,18 @@ class CascadeLoop:
         return result
 
     def _survey(self, given: Given, view: View) -> Slots:
-        lost = [
+        lost = {
             slot for slot, pod in view.slot_pods.items() if pod.plight is slots.Plight.UNSCHEDULABLE
-        ]
+        }
+        rendered = self._renderer.slots(given)
+        live = applying.live_slots(self._tools.store, given.owner)
         return applying.survey(
             given,
             self._tools.installation,
-            self._renderer.slots(given),
-            applying.live_slots(self._tools.store, given.owner),
+            rendered,
+            live,
             unschedulable=lost,
+            edits=self._applier.edits(rendered, live),
         )
 
     async def _write(self, given: Given, survey: Slots) -> tuple[Obstacles, bool]:
@@ -310,7 +319,8 @@ class CascadeLoop:
         if self._cycler.output is not None and is_recorded:
             await self._applier.annotate(owner, self._cycler.output.assignments)
         tools.metrics.took("write", tools.clock() - began_s)
-        found = Obstacles((*of_fleet.taken, *of_slots.taken), (*of_fleet.faults, *of_slots.faults))
+        found = of_fleet + of_slots
+        self._reporter.hear(map(events.restored, found.restored), tools.clock())
         return found, is_recorded
 
     async def _deliver(self, given: Given, view: View, *, is_recorded: bool) -> bool:
@@ -319,9 +329,7 @@ class CascadeLoop:
             raise NotLeading("another operator may be acting by now")
         began_s = tools.clock()
         told = await self._courier.deliver_cascade(
-            plans.cascade_document(given.cascade, given.told_profile),
-            given.cascade.generation,
-            view,
+            self._renderer.document(given), given.cascade.generation, view
         )
         is_busy = told.changed
         if self._cycler.output is not None and is_recorded:
@@ -358,7 +366,16 @@ class CascadeLoop:
             output=self._cycler.output,
             plan_status=self._cycler.shown,
             plan_trouble=self._cycler.trouble,
-            sentences=result.sentences,
+            missing_secret=await self._missing_secret(given, view),
         )
-        await self._reporter.report(turn, tools.clock())
+        await self._reporter.report(turn, tools.clock(), tools.epoch())
         tools.metrics.took("report", tools.clock() - began_s)
+
+    async def _missing_secret(self, given: Given, view: View) -> str:
+        """Return the name of the Secret that routers wait for in vain; empty when they do not."""
+        keys = given.spec["router"].get("apiKeys")
+        routers = view.router_pods.values()
+        if keys is None or (routers and all(pod.ready for pod in routers)):
+            return ""
+        name = str(keys["secretName"])
+        return name if await self._secrets.is_missing(given.owner.namespace, name) else ""

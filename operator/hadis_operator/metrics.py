@@ -6,7 +6,7 @@ that is the operator's own. Series of a cascade go with it.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -23,49 +23,30 @@ PHASES = ("observe", "plan", "write", "deliver", "report")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
 
 
-N = TypeVar("N", bound=str)
-
-
 class Metrics:
     """The operator's books, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
-        self._cascade_gauges: list[Gauge] = []
-        self._version = self._gauge("plan_version", "Version of the plan in force")
-        self._quality = self._gauge("plan_quality", "Quality that the plan expects", "metric")
-        self._solve = self._gauge("plan_solve_seconds", "Time that the planner took")
-        self._threshold = self._gauge("plan_threshold", "Thresholds of the largest lane", "kind")
-        self._workers = self._gauge("plan_workers", "Workers planned a model", "model")
-        self._demand = self._gauge("demand_requests_per_second", "Demand that was planned for")
-        self._feasible = self._gauge("plan_feasible", "1 while the plan carries the demand, else 0")
-        self._utilisation = self._gauge(
-            "plan_utilisation_ratio", "Share of time that the plan expects workers to work", "model"
-        )
-        self._slack = self._gauge(
-            "plan_slack_seconds", "Time that the plan's path leaves of the SLO"
-        )
-        self._binding = self._gauge(
-            "plan_binding", "1 for the constraint that keeps a better plan out", "constraint"
-        )
+        self._of_cascades: list[_OfCascades] = []
+        self._plans = _Plans(self._gauge)
         self._slots = self._gauge("slots", "Slots of a cascade by state", "state")
         self._source = self._gauge(
             "demand_source", "1 for where the demand is read at present", "source"
         )
         self._last_good = self._gauge(
-            "operator_cycle_timestamp_seconds", "When a control cycle last went well"
+            "operator_cycle_timestamp_seconds",
+            "When a control cycle last went well, or planning began; none while nothing is planned",
         )
-        self._changes = Counter(
-            "hadis_plan_changes",
-            "Plans that differed from the one before",
-            CASCADE,
-            registry=self.registry,
+        self._interval = self._gauge(
+            "operator_cycle_interval_seconds",
+            "Time between two control cycles; none while nothing is planned",
         )
-        self._cycles = Counter(
-            "hadis_operator_cycles",
-            "Control cycles by how they ended",
-            [*CASCADE, "result"],
-            registry=self.registry,
+        self._changes = self._counter(
+            "plan_changes", "Plans that differed from the one before", *CASCADE
+        )
+        self._cycles = self._counter(
+            "operator_cycles", "Control cycles by how they ended", *CASCADE, "result"
         )
         self._phases = Histogram(
             "hadis_operator_phase_seconds",
@@ -74,15 +55,10 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self._writes = Counter(
-            "hadis_operator_writes",
-            "Objects written to the Kubernetes API",
-            ["resource", "verb"],
-            registry=self.registry,
+        self._writes = self._counter(
+            "operator_writes", "Objects written to the Kubernetes API", "resource", "verb"
         )
-        self._events = Counter(
-            "hadis_operator_events", "Kubernetes Events told", ["type"], registry=self.registry
-        )
+        self._events = self._counter("operator_events", "Kubernetes Events told", "type")
         self._leading = Gauge(
             "hadis_operator_leader", "1 while this operator acts", registry=self.registry
         )
@@ -92,11 +68,10 @@ class Metrics:
             ["resource"],
             registry=self.registry,
         )
-        self._missed = Counter(
-            "hadis_operator_watch_missed",
+        self._missed = self._counter(
+            "operator_watch_missed",
             "Changes that a watch had missed and a sweep has mended",
-            ["resource"],
-            registry=self.registry,
+            "resource",
         )
         for phase in PHASES:
             self._phases.labels(phase)
@@ -132,6 +107,17 @@ class Metrics:
         for result in RESULTS:
             self._cycles.labels(key.name, key.namespace, result)
 
+    def plans(self, key: CascadeKey, interval_s: float, now_epoch_s: float) -> None:
+        """Show that a cascade is to be planned this often, from now on if it was not before."""
+        self._interval.show(key, interval_s)
+        if not self._last_good.shows(key):
+            self._last_good.show(key, now_epoch_s)
+
+    def rests(self, key: CascadeKey) -> None:
+        """Show that nobody plans a cascade, and that it is meant so: nothing is overdue."""
+        self._interval.drop(key)
+        self._last_good.drop(key)
+
     def failed(self, key: CascadeKey) -> None:
         """Count a cycle, or the turn around it, that failed."""
         self._cycles.labels(key.name, key.namespace, FAILED).inc()
@@ -139,52 +125,33 @@ class Metrics:
     def went_well(self, key: CascadeKey, status: PlanStatus, now_epoch_s: float) -> None:
         """Count a cycle whose plan was written and delivered."""
         self._cycles.labels(key.name, key.namespace, status.value).inc()
-        self._last_good.labels(key.name, key.namespace).set(now_epoch_s)
+        self._last_good.show(key, now_epoch_s)
 
     def planned(self, key: CascadeKey, output: CycleOutput) -> None:
         """Show a plan."""
-        who = (key.name, key.namespace)
-        plan, summary = output.plan, output.summary
-        lane = max(output.routing.lanes, key=lambda one: one.share)
-        self._version.labels(*who).set(output.routing.version)
-        self._solve.labels(*who).set(plan.solve_s)
-        self._demand.labels(*who).set(_number(summary.get("demand")))
-        self._feasible.labels(*who).set(float(plan.status is not PlanStatus.OVERLOAD))
-        self._slack.labels(*who).set(plan.reasons.slack_latency_s)
-        self._threshold.labels(*who, "hardness").set(_finite(lane.hardness_threshold))
-        self._threshold.labels(*who, "quality").set(_finite(lane.quality_threshold))
-        quality = summary.get("quality")
-        named = quality if isinstance(quality, Mapping) else {}
-        self._show(
-            self._quality,
-            who,
-            {str(named["metric"]): named["value"]} if named.get("metric") else {},
-        )
-        self._show(self._workers, who, plan.workers)
-        self._show(self._utilisation, who, plan.reasons.utilisation)
-        self._show(self._binding, who, {plan.reasons.binding.value: 1})
+        self._plans.show(key, output)
         if output.events:
-            self._changes.labels(*who).inc()
+            self._changes.labels(key.name, key.namespace).inc()
 
     def counted(self, key: CascadeKey, counts: WorkerCounts, source: Source) -> None:
         """Show the slots and where the demand is read."""
-        who = (key.name, key.namespace)
-        for state, count in (
-            ("total", counts.total),
-            ("ready", counts.ready),
-            ("updated", counts.updated),
-        ):
-            self._slots.labels(*who, state).set(count)
+        self._slots.show_all(
+            key, {"total": counts.total, "ready": counts.ready, "updated": counts.updated}
+        )
         by_prometheus = source.is_prometheus and source.trouble is None
-        self._source.labels(*who, "Prometheus").set(float(by_prometheus))
-        self._source.labels(*who, "Direct").set(float(not by_prometheus and source.trouble is None))
-        self._source.labels(*who, "Fallback").set(float(source.trouble is not None))
+        self._source.show_all(
+            key,
+            {
+                "Prometheus": float(by_prometheus),
+                "Direct": float(not by_prometheus and source.trouble is None),
+                "Fallback": float(source.trouble is not None),
+            },
+        )
 
     def stand_by(self, key: CascadeKey) -> None:
         """Drop what only the operator that acts may tell of a cascade."""
-        labels = {"cascade": key.name, "cascade_namespace": key.namespace}
-        for gauge in self._cascade_gauges:
-            gauge.remove_by_labels(labels)
+        for gauge in self._of_cascades:
+            gauge.drop(key)
 
     def forget(self, key: CascadeKey) -> None:
         """Drop the series of a cascade that is gone."""
@@ -193,17 +160,91 @@ class Metrics:
         for counter in (self._changes, self._cycles):
             counter.remove_by_labels(labels)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+    def _gauge(self, name: str, text: str, *labels: str) -> "_OfCascades":
         gauge = Gauge(f"hadis_{name}", text, [*CASCADE, *labels], registry=self.registry)
-        self._cascade_gauges.append(gauge)
-        return gauge
+        self._of_cascades.append(_OfCascades(gauge))
+        return self._of_cascades[-1]
 
-    @staticmethod
-    def _show(gauge: Gauge, who: tuple[str, str], values: Mapping[N, object]) -> None:
-        """Set the series of the last label, and drop those that are not among them any more."""
-        gauge.remove_by_labels({"cascade": who[0], "cascade_namespace": who[1]})
-        for name, value in values.items():
-            gauge.labels(*who, name).set(_number(value))
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"hadis_{name}", text, labels, registry=self.registry)
+
+
+class _OfCascades:
+    """A gauge with series of each cascade, with or without one more label.
+
+    It knows which series each has, so that none is looked for among those of all others.
+    """
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: dict[CascadeKey, set[tuple[str, ...]]] = {}
+
+    def shows(self, key: CascadeKey) -> bool:
+        return key in self._shown
+
+    def show(self, key: CascadeKey, value: float) -> None:
+        """Set the only series of a cascade."""
+        self._set(key, {(): value})
+
+    def show_all(self, key: CascadeKey, values: Mapping[Any, object]) -> None:
+        """Set the series of a cascade by their last label, and drop those that are not named."""
+        self._set(key, {(str(name),): _number(value) for name, value in values.items()})
+
+    def drop(self, key: CascadeKey) -> None:
+        """Drop every series of a cascade."""
+        for rest in self._shown.pop(key, ()):
+            self._gauge.remove(key.name, key.namespace, *rest)
+
+    def _set(self, key: CascadeKey, values: Mapping[tuple[str, ...], float]) -> None:
+        for rest in self._shown.get(key, set()) - set(values):
+            self._gauge.remove(key.name, key.namespace, *rest)
+        for rest, value in values.items():
+            self._gauge.labels(key.name, key.namespace, *rest).set(value)
+        self._shown[key] = set(values)
+
+
+class _Plans:
+    """What is shown of plans."""
+
+    def __init__(self, gauge: "Callable[..., _OfCascades]") -> None:
+        self._version = gauge("plan_version", "Version of the plan in force")
+        self._quality = gauge("plan_quality", "Quality that the plan expects", "metric")
+        self._solve = gauge("plan_solve_seconds", "Time that the planner took")
+        self._threshold = gauge("plan_threshold", "Thresholds of the largest lane", "kind")
+        self._workers = gauge("plan_workers", "Workers planned a model", "model")
+        self._demand = gauge("demand_requests_per_second", "Demand that was planned for")
+        self._feasible = gauge("plan_feasible", "1 while the plan carries the demand, else 0")
+        self._utilisation = gauge(
+            "plan_utilisation_ratio", "Share of time that the plan expects workers to work", "model"
+        )
+        self._slack = gauge("plan_slack_seconds", "Time that the plan's path leaves of the SLO")
+        self._binding = gauge(
+            "plan_binding", "1 for the constraint that keeps a better plan out", "constraint"
+        )
+
+    def show(self, key: CascadeKey, output: CycleOutput) -> None:
+        """Show a plan in place of the cascade's last."""
+        plan, summary = output.plan, output.summary
+        lane = max(output.routing.lanes, key=lambda one: one.share)
+        self._version.show(key, output.routing.version)
+        self._solve.show(key, plan.solve_s)
+        self._demand.show(key, _number(summary.get("demand")))
+        self._feasible.show(key, float(plan.status is not PlanStatus.OVERLOAD))
+        self._slack.show(key, plan.reasons.slack_latency_s)
+        self._threshold.show_all(
+            key,
+            {
+                "hardness": _finite(lane.hardness_threshold),
+                "quality": _finite(lane.quality_threshold),
+            },
+        )
+        quality = summary.get("quality")
+        named = quality if isinstance(quality, Mapping) else {}
+        metric = named.get("metric")
+        self._quality.show_all(key, {metric: named["value"]} if metric else {})
+        self._workers.show_all(key, plan.workers)
+        self._utilisation.show_all(key, plan.reasons.utilisation)
+        self._binding.show_all(key, {plan.reasons.binding.value: 1})
 
 
 def _number(value: object) -> float:

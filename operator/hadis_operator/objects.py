@@ -2,7 +2,8 @@
 
 The API server fills in defaults and normalises values, so a live object never equals a rendered
 one. Rendered is therefore compared with rendered: each object carries the digest of what it was
-rendered from, and one whose digest has not changed is not sent. Nothing here talks to a cluster.
+rendered from, and one whose digest has not changed is not sent, unless somebody has changed it
+since (`hadis_operator.ownership`). Nothing here talks to a cluster.
 """
 
 import hashlib
@@ -189,3 +190,11 @@ def is_current(live: Manifest | None, stamped: Manifest) -> bool:
     """
     wanted = annotation(stamped, DIGEST_ANNOTATION)
     return live is not None and wanted is not None and annotation(live, DIGEST_ANNOTATION) == wanted
+
+
+def rendering(manifest: Manifest) -> tuple[str | None, ...]:
+    """Return what tells one rendering of an object, or of a slot, from another."""
+    return tuple(
+        annotation(manifest, name)
+        for name in (DIGEST_ANNOTATION, TEMPLATE_ANNOTATION, SPEC_ANNOTATION, VERSION_ANNOTATION)
+    )

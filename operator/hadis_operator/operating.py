@@ -46,6 +46,7 @@ class Operator:
         self._store = Store(self._changed)
         self._supervisor: Supervisor | None = None
         self._elector: Elector | None = None
+        self._sweeper: Sweeper | None = None
         self._began_s = self._clock()
         self._right_s: dict[str, float] = {}
         self._filled = False
@@ -116,7 +117,9 @@ class Operator:
             namespaces=self._installation.watch_namespaces,
             kubeconfig=settings.kubeconfig,
         )
-        sweeper = Sweeper(api, self._store, namespaces=self._installation.watch_namespaces)
+        sweeper = self._sweeper = Sweeper(
+            api, self._store, namespaces=self._installation.watch_namespaces
+        )
         running = [
             _begin(elector.run(), "election"),
             _begin(self._look_after(api, sweeper, watcher), "sweeping"),
@@ -161,11 +164,12 @@ class Operator:
         metadata = live.get("metadata") or {}
         if "name" not in metadata:
             return
+        namespace = metadata.get("namespace", "")
         self._right_s[kind.plural] = self._clock()
+        if self._sweeper is not None and event is not None:
+            self._sweeper.note_heard(kind, namespace)
         if event == "DELETED":
-            self._store.drop(
-                kind, metadata.get("namespace", ""), metadata["name"], uid=metadata.get("uid")
-            )
+            self._store.drop(kind, namespace, metadata["name"], uid=metadata.get("uid"))
         else:
             self._store.put(kind, live)
 

@@ -4,6 +4,7 @@ On one machine a profile that does not fit is an error; here it is a condition, 
 still be served goes on being served. Nothing in this module talks to a cluster.
 """
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +15,11 @@ from hadis.errors import InvalidManifest, InvalidProfile
 from hadis.terms.cascades import Cascade
 from hadis.terms.profiles import Profile
 from hadis.wire import cascade_specs, profiles, structural
-from hadis_operator import objects
+from hadis_operator import objects, schemas
 from hadis_operator.objects import Manifest, Owner
 from hadis_operator.rendering import weights
+
+LOG = logging.getLogger(__name__)
 
 
 class ProfileState(StrEnum):
@@ -61,11 +64,15 @@ class Given:
 def read(cascade: Manifest, profile: Manifest | None) -> Given:
     """Return what the two objects say. `profile` is the one that the cascade names, if it exists.
 
-    InvalidManifest when the cascade itself breaks the schema that this operator knows, as one of a
-    later version may.
+    Fields that this version does not know are passed over: the definitions may be newer than the
+    operator for a while. InvalidManifest when the cascade breaks the schema in any other way.
     """
-    admitted, problems = structural.admit(resources.schema("hadiscascades"), _bare(cascade))
-    metadata = cascade["metadata"]
+    schema, metadata = resources.schema("hadiscascades"), cascade["metadata"]
+    bare = _bare(cascade)
+    known = schemas.pruned(schema, bare)
+    if known != bare:
+        LOG.warning("cascade %s says more than this version knows", metadata["name"])
+    admitted, problems = structural.admit(schema, known)
     if problems:
         raise InvalidManifest(
             f"{metadata['name']}: {'; '.join(str(problem) for problem in problems[:3])}",

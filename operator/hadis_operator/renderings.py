@@ -4,6 +4,7 @@ A loop has a turn every two seconds, and most of them change nothing.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from hadis.terms.assignments import Assignment, RoutingTable
 from hadis.terms.ids import WorkerName
@@ -11,7 +12,7 @@ from hadis_operator import applying
 from hadis_operator.installation import Installation
 from hadis_operator.objects import Manifest
 from hadis_operator.reading import Given
-from hadis_operator.rendering import fleet
+from hadis_operator.rendering import fleet, plans
 from hadis_operator.rendering.plans import Record
 
 
@@ -22,12 +23,20 @@ class Renderer:
         self._installation = installation
         self._slots: tuple[Given, dict[str, Manifest]] | None = None
         self._fleet: tuple[Given, Record, list[Manifest]] | None = None
+        self._document: tuple[Given, dict[str, Any]] | None = None
 
     def slots(self, given: Given) -> dict[str, Manifest]:
         """Return every slot's Deployment, by slot; callers must not change them."""
         if self._slots is None or self._slots[0] is not given:
             self._slots = (given, applying.render_slots(given, self._installation))
         return self._slots[1]
+
+    def document(self, given: Given) -> Mapping[str, Any]:
+        """Return the cascade as it is told to processes, the same object while it is the same."""
+        if self._document is None or self._document[0] is not given:
+            told = plans.cascade_document(given.cascade, given.told_profile)
+            self._document = (given, told)
+        return self._document[1]
 
     def fleet(
         self,

@@ -1,10 +1,10 @@
 """Step 6 of the control cycle in a cluster: conditions and status, an event, metrics.
 
-The status is written only when it says something new, and an event only about what became so in
-this turn.
+The status is written only when it says something new, and an event only about what became so.
 """
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from hadis_operator import (
     kube,
     naming,
     reading,
+    rollouts,
     slots,
     statuses,
     supplying,
@@ -24,7 +25,7 @@ from hadis_operator import (
 from hadis_operator.applying import Applier, Obstacles, Slots
 from hadis_operator.attaining import Attainment, Record
 from hadis_operator.conditions import Facts, SlotFacts, Source
-from hadis_operator.events import Story, Told
+from hadis_operator.events import Outbox, Story
 from hadis_operator.installation import Installation
 from hadis_operator.metrics import Metrics
 from hadis_operator.objects import Manifest
@@ -49,7 +50,7 @@ class Turn:
     output: CycleOutput | None = None
     plan_status: PlanStatus | None = None
     plan_trouble: str = ""
-    sentences: tuple[str, ...] = ()
+    missing_secret: str = ""
 
 
 class Reporter:
@@ -71,12 +72,20 @@ class Reporter:
         self._metrics = metrics
         self._applier = applier
         self._me = me
-        self._told = Told({})
+        self._outbox = Outbox()
 
-    async def report(self, turn: Turn, now_s: float) -> None:
+    def hear(self, stories: Iterable[Story], now_s: float) -> None:
+        """Take up stories at once: a report that fails later must not lose them."""
+        self._outbox.put(stories, now_s)
+
+    def stand_by(self) -> None:
+        """Leave what was not told to the operator that acts now."""
+        self._outbox.empty()
+
+    async def report(self, turn: Turn, now_s: float, now_epoch_s: float) -> None:
         """Write what is new. Raises ClusterTrouble, and NotLeading when there is something to."""
         live = turn.live.get("status") or {}
-        derived = conditions.derive(self._facts(turn))
+        derived = conditions.derive(self._facts(turn, now_epoch_s))
         counts = WorkerCounts(
             total=len(turn.survey.live),
             ready=len(
@@ -86,22 +95,21 @@ class Reporter:
         )
         status = statuses.compose(turn.given, live, derived, counts, turn.output, now=_now())
         self._metrics.counted(self._key, counts, turn.source)
+        self._outbox.note(live.get("conditions") or (), status["conditions"], now_s)
+        self._outbox.put(self._first_words(turn.given, live), now_s)
         if statuses.is_news(live, status):
             await self._applier.write_status(statuses.manifest(turn.given, status))
-        stories = events.transitions(live.get("conditions") or (), status["conditions"])
-        stories += [Story("Planned", sentence) for sentence in turn.sentences]
-        stories += self._first_words(turn.given, live)
-        await self._tell(turn, stories, now_s)
+        await self._tell(turn)
 
-    async def _tell(self, turn: Turn, stories: list[Story], now_s: float) -> None:
-        fresh, self._told = events.fresh(self._told, stories, now_s)
-        story = events.joined(fresh)
+    async def _tell(self, turn: Turn) -> None:
+        story = self._outbox.next()
         if story is None:
             return
         version = str(turn.live["metadata"].get("resourceVersion", ""))
         await self._applier.tell(
             events.manifest(turn.given.owner, story, instance=self._me, resource_version=version)
         )
+        self._outbox.empty()
         self._metrics.told(is_warning=story.is_warning)
 
     def _first_words(self, given: Given, live: Manifest) -> list[Story]:
@@ -117,8 +125,9 @@ class Reporter:
             )
         ]
 
-    def _facts(self, turn: Turn) -> Facts:
-        survey, view = turn.survey, turn.view
+    def _facts(self, turn: Turn, now_epoch_s: float) -> Facts:
+        survey, view, owner = turn.survey, turn.view, turn.given.owner
+        routers = self._store.get(kube.DEPLOYMENTS, owner.namespace, naming.router(owner))
         workers = {slot: one for slot, one in view.workers.items() if slot in survey.rendered}
         return Facts(
             given=turn.given,
@@ -134,6 +143,7 @@ class Reporter:
                 workers,
                 slots.fetchers(view.pods),
                 job_is_complete=is_fetched(self._store, self._installation, turn.given),
+                now_epoch_s=now_epoch_s,
             ),
             source=turn.source,
             attainment=turn.attainment,
@@ -144,6 +154,9 @@ class Reporter:
             taken=turn.obstacles.taken,
             faults=turn.obstacles.faults,
             plan_trouble=turn.plan_trouble,
+            blocked={one.slot: one.blocked for one in survey.live if one.blocked},
+            routers_blocked=rollouts.blocked(routers or {}),
+            missing_secret=turn.missing_secret,
         )
 
 

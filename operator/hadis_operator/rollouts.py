@@ -6,15 +6,17 @@ that concerns it: the template or the models of the cascade, or the annotation
 was rendered is remembered on each Deployment; what the API server made of it is not compared.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from hadis_operator import naming, objects
+from hadis import resources
+from hadis_operator import naming, objects, schemas
 from hadis_operator.objects import Manifest
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 FIRST_REVISION = "1"
+MAX_BLOCKED_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class LiveSlot:
     """Whether its deletion has begun, so that its name is not free yet."""
     unschedulable: bool = False
     """Whether its pod waits for a node that does not exist: see `without_node`."""
+    edited: bool = False
+    """Whether somebody has changed by hand what was rendered: see `with_edits`."""
+    edited_pod: bool = False
+    """Whether that concerns its pod template."""
+    blocked: str = ""
+    """Why no pod of it can be made; empty while one can."""
 
     @classmethod
     def from_deployment(cls, live: Manifest) -> Self:
@@ -57,6 +65,7 @@ class LiveSlot:
             rolled=objects.annotation(live, REVISION_ANNOTATION) not in (None, FIRST_REVISION),
             replicas=replicas,
             deleting=metadata.get("deletionTimestamp") is not None,
+            blocked=blocked(live),
         )
 
 
@@ -111,13 +120,16 @@ def spec_hash(spec: Mapping[str, Any], roll: str | None) -> str:
     """Return a hash of what an author must change for a slot to take a new rendering.
 
     It must come out the same in every version of the operator: another one rolls every worker of
-    every cluster that is upgraded.
+    every cluster that is upgraded. So what only says a default is left out: definitions of a later
+    version may bring fields of which no author has said anything.
     """
+    known = resources.schema("hadiscascades")["properties"]["spec"]
+    said = schemas.without_defaults(known, spec)
     return objects.digest(
         {
-            "template": spec["workers"].get("template"),
-            "models": spec["models"],
-            "discriminator": spec.get("discriminator"),
+            "template": said["workers"].get("template") or None,
+            "models": said["models"],
+            "discriminator": said.get("discriminator"),
             "roll": roll,
         }
     )
@@ -145,6 +157,7 @@ def decide(wanted: Wanted, live: Sequence[LiveSlot], *, max_unavailable: int) ->
 
     A slot that serves nobody anyway is rolled at once, or a bad image could never be mended. One
     that never had a node takes nothing away from anybody either, and does not hold up the others.
+    What somebody has changed by hand is put back the same way.
     """
     by_slot = {one.slot: one for one in live}
     here = [
@@ -152,9 +165,9 @@ def decide(wanted: Wanted, live: Sequence[LiveSlot], *, max_unavailable: int) ->
         for slot in wanted.template_hashes
         if slot in by_slot and not by_slot[slot].deleting
     ]
-    outdated = [one for one in here if one.spec_hash != wanted.spec_hash]
-    same = [one for one in outdated if one.template_hash == wanted.template_hashes[one.slot]]
-    other = [one for one in outdated if one not in same]
+    outdated = [one for one in here if _is_outdated(wanted, one)]
+    same = [one for one in outdated if _keeps_pod(wanted, one)]
+    other = [one for one in outdated if not _keeps_pod(wanted, one)]
     idle = [one for one in other if not one.available]
     away = sum(not one.available and not _never_placed(one) for one in here)
     budget = max(0, max_unavailable - away)
@@ -165,16 +178,34 @@ def decide(wanted: Wanted, live: Sequence[LiveSlot], *, max_unavailable: int) ->
         roll=_names([*idle, *serving[:budget]]),
         restamp=_names(same),
         wait=_names(serving[budget:]),
-        keep=_names(one for one in here if one.spec_hash == wanted.spec_hash),
+        keep=_names(one for one in here if not _is_outdated(wanted, one)),
         leave=_names(one for one in leaving if not one.deleting),
         ending=_names(one for one in live if one.deleting),
         rescale=_names(one for one in here if one.replicas != 1),
     )
 
 
-def without_node(one: LiveSlot, unschedulable: Iterable[str]) -> LiveSlot:
+def without_node(one: LiveSlot, unschedulable: Collection[str]) -> LiveSlot:
     """Return a slot as what its pod tells makes it: `unschedulable` names those without a node."""
-    return replace(one, unschedulable=one.slot in set(unschedulable))
+    return replace(one, unschedulable=one.slot in unschedulable)
+
+
+def with_edits(one: LiveSlot, paths: Sequence[str]) -> LiveSlot:
+    """Return a slot with what was changed of it by hand, field by field."""
+    in_pod = any(path.startswith("spec.template") for path in paths)
+    return replace(one, edited=bool(paths), edited_pod=in_pod)
+
+
+def blocked(deployment: Manifest) -> str:
+    """Return why no pod of a live Deployment can be made; empty when nothing is known to forbid it.
+
+    Without the pod's name, which is drawn anew at each try.
+    """
+    for condition in (deployment.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            message = str(condition.get("message") or condition.get("reason") or "no pod is made")
+            return message.rpartition(" is forbidden: ")[2][:MAX_BLOCKED_CHARS]
+    return ""
 
 
 def updated(wanted: Wanted, live: Iterable[LiveSlot]) -> int:
@@ -185,6 +216,15 @@ def updated(wanted: Wanted, live: Iterable[LiveSlot]) -> int:
 def older(live: Iterable[LiveSlot], version: str) -> int:
     """Return how many slots another version of the operator rendered."""
     return sum(one.version != version for one in live)
+
+
+def _is_outdated(wanted: Wanted, one: LiveSlot) -> bool:
+    return one.edited or one.spec_hash != wanted.spec_hash
+
+
+def _keeps_pod(wanted: Wanted, one: LiveSlot) -> bool:
+    """Whether applying what is rendered now leaves the slot's pod alone."""
+    return not one.edited_pod and one.template_hash == wanted.template_hashes[one.slot]
 
 
 def _never_placed(one: LiveSlot) -> bool:

@@ -5,6 +5,7 @@ beside its successor, and is nobody to send to.
 """
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,9 @@ from typing import Any
 from hadis_operator import objects
 from hadis_operator.counting import Process
 from hadis_operator.objects import Component, Manifest
+
+MAX_WORDS_CHARS = 1000
+"""What a container says last is for people; it has the fix at its end."""
 
 
 class Plight(StrEnum):
@@ -25,8 +29,23 @@ class Plight(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container ended badly: its exit status and the last line that it left."""
+
+    status: int
+    last_words: str = ""
+
+    def __str__(self) -> str:
+        words = f": {self.last_words}" if self.last_words else "; see its log"
+        return f"its container ends with exit code {self.status}{words}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a cascade. `plight` is None while it is ready; `why` tells more, with the fix."""
+    """One pod of a cascade. `plight` is None while it is ready; `why` tells more, with the fix.
+
+    `ending` is the last bad end of its container, also while it runs again.
+    """
 
     name: str
     uid: str
@@ -40,6 +59,7 @@ class Pod:
     process: Process
     plight: Plight | None = None
     why: str = ""
+    ending: Ending | None = None
 
     @classmethod
     def from_live(cls, live: Manifest) -> "Pod":
@@ -69,6 +89,7 @@ class Pod:
             ),
             plight=plight,
             why=why,
+            ending=_ending(container),
         )
 
     def at(self, port: int) -> str:
@@ -96,11 +117,6 @@ def fetchers(pods: Iterable[Pod]) -> list[Pod]:
     return [pod for pod in pods if pod.component == Component.FETCHER]
 
 
-def is_pausing(pod: Pod) -> bool:
-    """Whether its container is down and will be begun again only after a while."""
-    return pod.plight in (Plight.CRASHING, Plight.OUT_OF_MEMORY)
-
-
 def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the status of the pod's first container, empty before there is one."""
     found: Sequence[Mapping[str, Any]] = status.get("containerStatuses") or ({},)
@@ -119,26 +135,20 @@ def _plight(live: Manifest, container: Mapping[str, Any]) -> tuple[Plight, str]:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return Plight.UNSCHEDULABLE, str(condition.get("message") or "no node takes it")
-    state = container.get("state") or {}
-    last = (container.get("lastState") or {}).get("terminated") or {}
-    ended = state.get("terminated") or last
-    waiting = state.get("waiting") or {}
-    if ended.get("reason") == "OOMKilled":
+    if _last_end(container).get("reason") == "OOMKilled":
         return (
             Plight.OUT_OF_MEMORY,
             "its container went above its memory limit; raise "
             "spec.workers.template.resources.limits.memory",
         )
-    for step in status.get("initContainerStatuses") or ():
-        reason = ((step.get("state") or {}).get("waiting") or {}).get("reason")
-        if reason in _CRASHES:
-            return Plight.CRASHING, _crash(reason, step)
-    reason = waiting.get("reason")
-    if reason in _CRASHES:
-        return Plight.CRASHING, _crash(reason, container)
-    if state.get("terminated") and ended.get("exitCode"):
-        return Plight.CRASHING, _ending(ended)
-    return Plight.LOADING, str(waiting.get("message") or "")
+    for one in (*(status.get("initContainerStatuses") or ()), container):
+        waiting = _state(one, "waiting")
+        if waiting.get("reason") in _CRASHES:
+            return Plight.CRASHING, _crash(waiting, one)
+    ending = _ending(container)
+    if ending is not None and _state(container, "terminated"):
+        return Plight.CRASHING, str(ending)
+    return Plight.LOADING, str(_state(container, "waiting").get("message") or "")
 
 
 _PULLS = (
@@ -148,38 +158,53 @@ _PULLS = (
     "ErrImageNeverPull",
     "RegistryUnavailable",
 )
-_CRASHES = (
-    *_PULLS,
-    "CrashLoopBackOff",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-)
+_CREATIONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_CRASHES = (*_PULLS, *_CREATIONS, "CrashLoopBackOff")
 
 
-def _crash(reason: str, container: Mapping[str, Any]) -> str:
-    waiting = (container.get("state") or {}).get("waiting") or {}
-    message = _stable(str(waiting.get("message") or reason))
+def _crash(waiting: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    """Return why a container does not run. Nothing in it changes from one try to the next."""
+    reason = str(waiting.get("reason"))
     if reason in _PULLS:
         return (
-            f"image {container.get('image', '')} cannot be pulled ({reason}); check its name and "
-            "tag, and imagePullSecrets"
+            f"image {container.get('image', '')} cannot be pulled; check its name and tag, its "
+            "pull policy, and imagePullSecrets"
         )
-    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-        return f"its container cannot be created: {message}"
-    ended = (container.get("lastState") or {}).get("terminated") or {}
-    return _ending(ended)
+    if reason in _CREATIONS:
+        message = _stable(str(waiting.get("message") or reason))
+        missing = _MISSING.search(message)
+        fix = f"; create {missing[0]} in this namespace, or name another" if missing else ""
+        return f"its container cannot be created: {message}{fix}"
+    return str(_ending(container) or "its container ends again and again; see its log")
 
 
-def _ending(ended: Mapping[str, Any]) -> str:
-    last = str(ended.get("message") or "").strip().splitlines()
-    words = f": {_stable(last[-1])}" if last else "; see its log"
-    return f"its container ends with exit code {ended.get('exitCode', '?')}{words}"
+_MISSING = re.compile(r'(secret|configmap) "[^"]*"(?= not found)')
+
+
+def _ending(container: Mapping[str, Any]) -> Ending | None:
+    ended = _last_end(container)
+    status = int(ended.get("exitCode") or 0)
+    if not status:
+        return None
+    words = str(ended.get("message") or "").strip().splitlines()
+    return Ending(status, _stable(words[-1]) if words else "")
+
+
+def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the container's newest end, empty while it has had none."""
+    before: Mapping[str, Any] = container.get("lastState") or {}
+    return _state(container, "terminated") or before.get("terminated") or {}
+
+
+def _state(container: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the container's state of that name, empty while it is in another."""
+    found: Mapping[str, Any] = (container.get("state") or {}).get(name) or {}
+    return found
 
 
 def _stable(message: str) -> str:
     """Cut what would change from one look to the next, such as the length of a back-off."""
-    return message.split("back-off", maxsplit=1)[0].strip()[:300] or message[:60]
+    return message.split("back-off", maxsplit=1)[0].strip()[:MAX_WORDS_CHARS] or message[:60]
 
 
 def _epoch_s(stamp: object) -> float | None:

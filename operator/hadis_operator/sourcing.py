@@ -96,7 +96,7 @@ class DemandReader:
         except NoMetrics as error:
             self._failures += 1
             if self._failures >= FAILS_AFTER or self.source.trouble is not None:
-                self.source = conditions.Source(True, error.trouble, str(error))
+                self.source = _shown(self.source, error)
             elif not self.source.is_prometheus:
                 # The first cycle of all: there is nothing yet that would have to be kept.
                 self.source = conditions.Source(True)
@@ -192,6 +192,14 @@ class DemandReader:
             ) from error
         self._secrets[reference] = (self._epoch(), text)
         return text
+
+
+def _shown(before: conditions.Source, error: NoMetrics) -> conditions.Source:
+    """Return what to show of a failure. Refused, silent and 503 are one outage, told as it began:
+    each of its moods would be another write."""
+    if before.trouble is error.trouble is Trouble.AWAY:
+        return before
+    return conditions.Source(True, error.trouble, str(error))
 
 
 def _reference(given: Mapping[str, Any] | None, key: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ keeps an idle operator from costing the API server anything.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hadis_operator import kube, objects
+from hadis_operator import kube, objects, ownership
 from hadis_operator.kube import Kind
 from hadis_operator.objects import Manifest, Owner
 
@@ -35,47 +35,45 @@ class Store:
 
     def __init__(self, changed: Callable[[CascadeKey], None] | None = None) -> None:
         self._changed = changed or (lambda _key: None)
-        self._objects: dict[Place, Manifest] = {}
+        self._objects: dict[str, dict[tuple[str, str], Manifest]] = {}
         self._by_cascade: dict[CascadeKey, set[Place]] = {}
+        self._cascade_of: dict[Place, CascadeKey] = {}
 
     def put(self, kind: Kind, live: Manifest) -> bool:
         """Take over an object unless a newer version is known; return whether it was news."""
-        place = place_of(kind, live)
-        known = self._objects.get(place)
+        place = plural, namespace, name = place_of(kind, live)
+        known = self.get(kind, namespace, name)
         if known is not None and not _is_newer(live, known):
             return False
-        kept = _without_bookkeeping(kind, live)
-        self._objects[place] = kept
-        for key in self._concerned(kind, kept):
-            if kind in kube.OWN_KINDS:
-                self._by_cascade.setdefault(key, set()).add(place)
+        kept = condensed(kind, live)
+        self._objects.setdefault(plural, {})[namespace, name] = kept
+        if kind in kube.OWN_KINDS:
+            self._index(place, kept)
+        for key in self._concerned(kind, place):
             self._changed(key)
         return True
 
     def drop(self, kind: Kind, namespace: str, name: str, *, uid: str | None = None) -> bool:
         """Forget an object that is gone, unless it is another one by now; return if it was."""
-        place = (kind.plural, namespace, name)
-        known = self._objects.get(place)
+        known = self.get(kind, namespace, name)
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
-        del self._objects[place]
-        for key in self._concerned(kind, known):
-            places = self._by_cascade.get(key)
-            if places is not None:
-                places.discard(place)
-                if not places:
-                    del self._by_cascade[key]
+        place = (kind.plural, namespace, name)
+        concerned = self._concerned(kind, place)
+        del self._objects[kind.plural][namespace, name]
+        self._unindex(place)
+        for key in concerned:
             self._changed(key)
         return True
 
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Return an object as it was last seen; callers must not change it."""
-        return self._objects.get((kind.plural, namespace, name))
+        return self._objects.get(kind.plural, {}).get((namespace, name))
 
     def all(self, kind: Kind, namespace: str | None = None) -> Iterator[Manifest]:
         """Yield the objects of a kind, of one namespace or of all."""
-        for (plural, inside, _), live in list(self._objects.items()):
-            if plural == kind.plural and namespace in (None, inside):
+        for (inside, _), live in list(self._objects.get(kind.plural, {}).items()):
+            if namespace in (None, inside):
                 yield live
 
     def owned(self, kind: Kind, owner: Owner) -> list[Manifest]:
@@ -92,21 +90,40 @@ class Store:
 
     def _of(self, kind: Kind, owner: Owner) -> list[Manifest]:
         places = self._by_cascade.get(CascadeKey(owner.namespace, owner.name), ())
-        return [self._objects[place] for place in sorted(places) if place[0] == kind.plural]
+        alike = self._objects.get(kind.plural, {})
+        return [
+            alike[namespace, name]
+            for plural, namespace, name in sorted(places)
+            if plural == kind.plural
+        ]
 
-    def _concerned(self, kind: Kind, live: Manifest) -> list[CascadeKey]:
-        metadata = live["metadata"]
-        namespace, name = metadata.get("namespace", ""), metadata["name"]
+    def _index(self, place: Place, live: Manifest) -> None:
+        """Note whose an object is. One whose label was taken away stays where it was."""
+        name = _labels(live).get(objects.CASCADE_LABEL)
+        if name is None or self._cascade_of.get(place) == (key := CascadeKey(place[1], name)):
+            return
+        self._unindex(place)
+        self._cascade_of[place] = key
+        self._by_cascade.setdefault(key, set()).add(place)
+
+    def _unindex(self, place: Place) -> None:
+        key = self._cascade_of.pop(place, None)
+        if key is not None:
+            self._by_cascade[key].discard(place)
+            if not self._by_cascade[key]:
+                del self._by_cascade[key]
+
+    def _concerned(self, kind: Kind, place: Place) -> list[CascadeKey]:
+        _, namespace, name = place
         if kind is kube.CASCADES:
             return [CascadeKey(namespace, name)]
         if kind is kube.PROFILES:
             return [
                 CascadeKey(namespace, cascade["metadata"]["name"])
                 for cascade in self.all(kube.CASCADES, namespace)
-                if cascade.get("spec", {}).get("profile", {}).get("name") == name
+                if (cascade.get("spec", {}).get("profile") or {}).get("name") == name
             ]
-        cascade_name = _labels(live).get(objects.CASCADE_LABEL)
-        return [CascadeKey(namespace, cascade_name)] if cascade_name else []
+        return [self._cascade_of[place]] if place in self._cascade_of else []
 
 
 def place_of(kind: Kind, live: Manifest) -> Place:
@@ -131,10 +148,20 @@ def _labels(live: Manifest) -> Mapping[str, str]:
     return live["metadata"].get("labels") or {}
 
 
-def _without_bookkeeping(kind: Kind, live: Manifest) -> Manifest:
-    """Leave out who set which field: it is half of an object's size and read by nobody here.
+def condensed(kind: Kind, live: Manifest) -> Manifest:
+    """Return what is read of an object here: a cluster may have a thousand slots with their pods.
 
     The items of a list say neither version nor kind.
     """
-    metadata = {name: value for name, value in live["metadata"].items() if name != "managedFields"}
-    return {**live, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+    metadata = {name: value for name, value in live["metadata"].items() if name != ownership.BOOKS}
+    kept = {**live, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+    if kind is kube.PODS:
+        metadata.pop("annotations", None)
+        kept["spec"] = {"nodeName": (live.get("spec") or {}).get("nodeName")}
+    elif kind in kube.OWN_KINDS:
+        metadata[ownership.BOOKS] = ownership.condensed(live)
+    if kind is kube.DEPLOYMENTS:
+        # What it was rendered from is compared by hashes, and whether it still says so by books.
+        spec = live.get("spec") or {}
+        kept["spec"] = {name: value for name, value in spec.items() if name != "template"}
+    return kept

@@ -16,8 +16,10 @@ from hadis_operator.storing import Place, Store
 
 SWEEP_EVERY_S = 30.0
 DEAF_AFTER = 2
-"""Sweeps in a row that had to mend a kind before its watch is taken for deaf: one may have met an
-event that was still on its way."""
+"""Sweeps in a row that had to mend a kind of which nothing was heard in between before its watch is
+taken for deaf: one may have met an event that was still on its way."""
+ONE_BY_ONE = 20
+"""Objects that are fetched singly; more of them come as a list."""
 LOG = logging.getLogger(__name__)
 
 
@@ -61,28 +63,33 @@ class Sweeper:
         self._api = api
         self._store = store
         self._places: tuple[str | None, ...] = tuple(namespaces) or (None,)
-        self._in_a_row: dict[str, int] = {}
+        self._in_a_row: dict[tuple[str, str | None], int] = {}
+        self._heard: set[tuple[str, str | None]] = set()
         self.mended: dict[str, int] = {}
 
     async def fill(self) -> None:
         """Put everything there is into the store, as whole lists. Raises ClusterTrouble."""
         for kind in watching.WATCHED:
             for namespace in self._places:
-                listed, _ = await self._api.list(
-                    kind, namespace, selector=watching.selector_of(kind)
-                )
-                for live in listed:
-                    self._store.put(kind, live)
+                await self._fill(kind, namespace)
+
+    def note_heard(self, kind: Kind, namespace: str) -> None:
+        """Note that a watch has told something: it is not deaf."""
+        self._heard.add((kind.plural, None if None in self._places else namespace))
 
     async def sweep(self) -> bool:
         """Mend the store once; return whether a watch seems to be deaf. Raises ClusterTrouble."""
         is_deaf = False
         for kind in watching.WATCHED:
-            found = [await self._sweep(kind, namespace) for namespace in self._places]
-            count = sum(len(one.missed) + len(one.gone) for one in found)
-            self.mended[kind.plural] = self.mended.get(kind.plural, 0) + count
-            self._in_a_row[kind.plural] = self._in_a_row.get(kind.plural, 0) + 1 if count else 0
-            is_deaf = is_deaf or self._in_a_row[kind.plural] >= DEAF_AFTER
+            for namespace in self._places:
+                found = await self._sweep(kind, namespace)
+                count = len(found.missed) + len(found.gone)
+                self.mended[kind.plural] = self.mended.get(kind.plural, 0) + count
+                watch = (kind.plural, namespace)
+                is_suspect = count > 0 and watch not in self._heard
+                self._in_a_row[watch] = self._in_a_row.get(watch, 0) + 1 if is_suspect else 0
+                is_deaf = is_deaf or self._in_a_row[watch] >= DEAF_AFTER
+        self._heard.clear()
         if is_deaf:
             self._in_a_row.clear()
         return is_deaf
@@ -95,11 +102,10 @@ class Sweeper:
         found = compare(kind, listed, int(version) if version.isdigit() else 0, known)
         for _, inside, name in found.gone:
             self._store.drop(kind, inside, name)
-        for _, inside, name in found.missed:
-            try:
-                self._store.put(kind, await self._api.get(kind, inside, name))
-            except NotThere:
-                continue  # gone again
+        if len(found.missed) > ONE_BY_ONE:
+            await self._fill(kind, namespace)
+        else:
+            await self._fetch(kind, found.missed)
         if found.missed or found.gone:
             LOG.info(
                 "%s: %d changes and %d deletions had been missed",
@@ -108,6 +114,18 @@ class Sweeper:
                 len(found.gone),
             )
         return found
+
+    async def _fill(self, kind: Kind, namespace: str | None) -> None:
+        listed, _ = await self._api.list(kind, namespace, selector=watching.selector_of(kind))
+        for live in listed:
+            self._store.put(kind, live)
+
+    async def _fetch(self, kind: Kind, places: Iterable[Place]) -> None:
+        for _, namespace, name in places:
+            try:
+                self._store.put(kind, await self._api.get(kind, namespace, name))
+            except NotThere:
+                continue  # gone again
 
 
 async def kinds_are_there(api: Kube) -> bool:

@@ -38,6 +38,7 @@ def settle(device: str, rank: int) -> "torch.device":
 
     torch.set_num_threads(1)
     pipelines.quiet()
+    hardware.compute_exactly()
     where = hardware.choose_device(device)
     if where.type == "cuda" and where.index is None:
         where = torch.device("cuda", rank % max(torch.cuda.device_count(), 1))

@@ -6,6 +6,7 @@ ones finished, each until its deadline at the latest; a second signal gives them
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -80,6 +81,8 @@ async def serve(
         uid=options.uid or uuid.uuid4().hex,
         load_url=options.load_url,
         drain_s=options.drain_seconds,
+        farewell_s=options.farewell_seconds,
+        worker_domain=options.worker_domain,
         public_probes=metrics is None,
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -131,8 +134,12 @@ class Signals:
 
 
 async def _leave(router: Router, signals: Signals, stop: asyncio.Event) -> None:
-    """Refuse what is new, finish what is inside, then stop listening."""
+    """Say farewell, refuse what is new, finish what is inside, then stop listening."""
     await signals.leave.wait()
+    router.leaving = True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(router.settings.farewell_s):
+            await signals.hurry.wait()
     router.draining = True
     try:
         await draining.drain(
@@ -179,6 +186,20 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         metavar="S",
         help="how long open requests may take after SIGTERM; default: until their deadlines",
+    )
+    parser.add_argument(
+        "--farewell-seconds",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="how long requests are still taken after SIGTERM, each answer ending its connection; "
+        "default: not at all",
+    )
+    parser.add_argument(
+        "--worker-domain",
+        default="",
+        metavar="NAME",
+        help="look for the successor of a worker that is gone under WORKER.NAME",
     )
     parser.add_argument("--name", default="router", help="this router's name in logs and status")
     parser.add_argument("--uid", help="this process's identity; default: drawn")

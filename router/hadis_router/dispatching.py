@@ -112,13 +112,13 @@ class Dispatcher:
         finally:
             run.abandon()
 
-    def launch(self, call: Call, latest_s: float, tried: set[str]) -> _Attempt | None:
+    def launch(self, call: Call, latest_s: float, tried: set[Worker]) -> _Attempt | None:
         """Send a call to the best worker not yet tried; None when there is none."""
         now_s = self._clock()
         worker = self._choose(call.model, now_s, latest_s, tried)
         if worker is None:
             return None
-        tried.add(worker.ref.uid)
+        tried.add(worker)
         predicted_s = self._view.finish_s(worker, call.model, now_s) - now_s
         self._view.note_sent(worker, call.model, now_s)
         self._metrics.note_dispatched(call.model)
@@ -127,7 +127,7 @@ class Dispatcher:
         )
 
     def _choose(
-        self, model: ModelName, now_s: float, latest_s: float, tried: set[str]
+        self, model: ModelName, now_s: float, latest_s: float, tried: set[Worker]
     ) -> Worker | None:
         pools = self._view.pools(model, now_s, tried)
         best = self._pick(pools.assigned, model, now_s, latest_s)
@@ -214,7 +214,7 @@ class Dispatcher:
             worker.vouched_progress_s = progress_s
         return not alive
 
-    def is_in_time_elsewhere(self, call: Call, latest_s: float, tried: set[str]) -> bool:
+    def is_in_time_elsewhere(self, call: Call, latest_s: float, tried: set[Worker]) -> bool:
         """Return whether a worker not yet tried would make the image in time."""
         now_s = self._clock()
         worker = self._choose(call.model, now_s, latest_s, tried)
@@ -242,7 +242,7 @@ class _Run:
         self._dispatcher = dispatcher
         self._call = call
         self._latest_s = latest_s
-        self._tried: set[str] = set()
+        self._tried: set[Worker] = set()
         self._open: list[_Attempt] = []
         self._twinned = False
         self._retried = False

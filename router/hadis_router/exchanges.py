@@ -115,6 +115,8 @@ class StandardHeads:
             "x-ratelimit-remaining-requests": str(max(0, limit - in_flight)),
             "x-ratelimit-reset-requests": "1s" if in_flight else "0s",
             **exchange.extra,
+            # Services choose a router for each connection, not for each request.
+            **({"connection": "close"} if self._router.leaving else {}),
         }
         return [(name.encode(), value.encode()) for name, value in heads.items()]
 

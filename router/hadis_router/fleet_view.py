@@ -5,7 +5,8 @@ keeps no connection and makes no call; it answers which workers may be asked for
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from hadis.routing import admitting, picking
 from hadis.terms.assignments import Lane, Role, RoutingTable, WorkerRef
@@ -107,12 +108,18 @@ class FleetView:
         self._batch = _batch_sizes((body.plan or {}).get("batch"))
         return table.version
 
-    def pools(self, model: ModelName, now_s: float, tried: set[str]) -> Pools:
-        """Return the workers that may be asked now; `tried` holds uids that already were."""
+    def succeed(self, worker: Worker, ref: WorkerRef) -> None:
+        """Put the next process of a slot in the place of one that is gone, unless it has left."""
+        if self.workers.get(worker.ref.name) is worker:
+            worker.gone = True
+            self.workers[ref.name] = Worker(ref)
+
+    def pools(self, model: ModelName, now_s: float, tried: Collection[Worker]) -> Pools:
+        """Return the workers that may be asked now; `tried` holds those that already were."""
         assigned: list[Worker] = []
         others: list[Worker] = []
         for worker in self.workers.values():
-            if worker.ref.uid in tried or worker.is_avoided:
+            if worker in tried or worker.is_avoided:
                 continue
             if worker.may_have(model, now_s):
                 (assigned if worker.ref.model == model else others).append(worker)
@@ -138,7 +145,7 @@ class FleetView:
 
     def expected_finish_s(self, model: ModelName, now_s: float, *, images: int = 1) -> float | None:
         """Return when the earliest worker would be done with `images`; None without a worker."""
-        pools = self.pools(model, now_s, set())
+        pools = self.pools(model, now_s, ())
         idle = [worker for worker in pools.others if worker.is_idle(now_s)]
         pool = [*pools.assigned, *idle] if pools.assigned else pools.others
         if not pool:
@@ -148,7 +155,7 @@ class FleetView:
 
     def is_idle(self, model: ModelName, now_s: float) -> bool:
         """Whether all workers that an image of the model would go to have nothing to do."""
-        pools = self.pools(model, now_s, set())
+        pools = self.pools(model, now_s, ())
         return all(worker.is_idle(now_s) for worker in pools.assigned or pools.others)
 
     def note_sent(self, worker: Worker, model: ModelName, now_s: float) -> None:
@@ -176,7 +183,12 @@ class FleetView:
     def note_report(
         self, worker: Worker, report: GenerateReport, now_s: float, *, took_s: float
     ) -> None:
-        """Set a worker's clock right and learn from the batch and the call that it reports on."""
+        """Set a worker's clock right and learn from the batch and the call that it reports on.
+
+        A successor that was found by its name tells its uid with its first answer.
+        """
+        if not worker.ref.uid:
+            worker.ref = replace(worker.ref, uid=report.uid)
         worker.progress_s = now_s
         queue = report.queue
         worker.clock_s = picking.clock_after_reply(

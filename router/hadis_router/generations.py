@@ -101,7 +101,9 @@ class Generation:
             self._settle(self._life.fail(Outcome.CANCELLED, clock()))
             raise
         except HadisError as error:
-            answer = openai_errors.failure_of(error)
+            answer = openai_errors.failure_of(
+                error, slo_s=self._request.slo_s, route=self._request.route
+            )
             self._settle(self._life.fail(answer.outcome or Outcome.FAILED, clock()))
             raise answer from error
         except Exception as error:

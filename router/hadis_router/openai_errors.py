@@ -18,6 +18,7 @@ from hadis.errors import (
     WorkerLost,
 )
 from hadis.routing import admitting
+from hadis.routing.entry import Route
 from hadis.terms.outcomes import Outcome
 
 _KINDS = {
@@ -33,6 +34,13 @@ _KINDS = {
     502: ("server_error", "bad_gateway"),
     503: ("server_error", "service_unavailable"),
     504: ("server_error", "deadline_exceeded"),
+}
+
+_WAYS_OUT = {
+    Route.PLANNED: "Try again later, or ask for quality low, which takes the least time.",
+    Route.LIGHT_ONLY: "Try again later.",
+    Route.HEAVY_ONLY: "Try again later, or without quality high: then a lighter image may do.",
+    Route.PINNED: "Try again later, or without naming a model: then a lighter one may do.",
 }
 
 
@@ -103,13 +111,16 @@ def leaving(outcome: Outcome | None) -> ApiError:
     )
 
 
-def failure_of(error: HadisError) -> ApiError:
-    """Return the answer to a request that ended in `error`."""
+def failure_of(error: HadisError, *, slo_s: float, route: Route) -> ApiError:
+    """Return the answer to a request of `route` with `slo_s` seconds that ended in `error`."""
     match error:
         case DeadlineExceeded():
             # A client's automatic retry would only miss its deadline once more.
             return ApiError(
-                504, str(error), outcome=Outcome.EXPIRED, headers={"x-should-retry": "false"}
+                504,
+                f"{error}; the deadline was {slo_s:g} s. {_WAYS_OUT[route]}",
+                outcome=Outcome.EXPIRED,
+                headers={"x-should-retry": "false"},
             )
         case Overloaded() | NoWorker():
             return rejected(error)

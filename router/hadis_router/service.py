@@ -22,7 +22,7 @@ from hadis_router.admission import Admission
 from hadis_router.cascade_runs import CascadeRunner
 from hadis_router.dispatching import Dispatcher
 from hadis_router.draining import OpenRequests
-from hadis_router.fleet_view import FleetView
+from hadis_router.fleet_view import FleetView, Worker
 from hadis_router.hardness_thread import HardnessThread
 from hadis_router.histories import History, Moment
 from hadis_router.latency_book import LatencyBook
@@ -64,6 +64,7 @@ class Router:
         )
         self.runner = CascadeRunner(self.dispatcher, self.admission, self.metrics, clock=self.clock)
         self.requests = OpenRequests()
+        self.leaving = False
         self.draining = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -91,7 +92,7 @@ class Router:
 
     def not_ready(self) -> str | None:
         """Return why requests would not be served, None when they would."""
-        if self.draining:
+        if self.leaving or self.draining:
             return "draining"
         if self.view.table is None:
             return "no routing table yet"
@@ -147,11 +148,22 @@ class Router:
     async def _probe_due(self) -> None:
         now_s = self.clock()
         due = [worker for worker in self.view.unreachable() if worker.is_due(now_s)]
-        alive = await asyncio.gather(*(self.client.is_alive(worker.ref) for worker in due))
-        for worker, answered in zip(due, alive, strict=True):
-            self.view.note_probe(worker, self.clock(), alive=answered)
-            if answered:
-                log.info("worker %s answers again", worker.ref.name)
+        await asyncio.gather(*(self._probe(worker) for worker in due))
+
+    async def _probe(self, worker: Worker) -> None:
+        """Ask an avoided worker, and then for its successor: the controller may be away."""
+        alive = await self.client.is_alive(worker.ref)
+        domain = self.settings.worker_domain
+        successor = None
+        if domain and not alive:
+            successor = await self.client.find_successor(worker.ref, domain)
+        if successor is not None:
+            log.info("worker %s has moved to %s", worker.ref.name, successor.address)
+            self.view.succeed(worker, successor)
+            return
+        self.view.note_probe(worker, self.clock(), alive=alive)
+        if alive:
+            log.info("worker %s answers again", worker.ref.name)
 
 
 def _moment_of(body: RoutingTableBody) -> Moment:

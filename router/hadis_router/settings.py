@@ -18,6 +18,12 @@ class Settings:
     """Where the load generator of the local fleet listens; None answers 404 to the slider."""
     drain_s: float | None = None
     """How long open requests may take to finish after SIGTERM; None: until their deadlines."""
+    farewell_s: float = 0.0
+    """How long requests are still taken after SIGTERM, from clients that keep connections. Each
+    answer ends its connection, so that the next request goes to another router."""
+    worker_domain: str = ""
+    """Where a worker's next process is looked for under its name (`NAME.DOMAIN`) once its address
+    has fallen silent and no controller tells another; empty: nowhere."""
     public_probes: bool = True
     """Whether the public port serves `/metrics` and the probes, as it does on one machine."""
     timings: "Timings" = field(default_factory=lambda: Timings())

@@ -7,7 +7,8 @@ connection, which is how the worker learns that nobody waits any more.
 
 import asyncio
 import json
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, replace
 
 import aiohttp
 from pydantic import ValidationError
@@ -96,6 +97,30 @@ class WorkerClient:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
+    async def find_successor(self, worker: WorkerRef, domain: str) -> WorkerRef | None:
+        """Return where the next process of a slot answers, by the slot's name under `domain`.
+
+        None when the name leads nowhere else. It may lead to several, of which some are lost or on
+        their way out, and its uid is known only once it has answered a request.
+        """
+        try:
+            async with asyncio.timeout(PROBE_S):
+                places = await _resolve(f"{worker.name}.{domain}", worker.address)
+        except (OSError, TimeoutError):
+            return None
+        found = [replace(worker, address=place, uid="") for place in places]
+        alive = await asyncio.gather(*(self.is_alive(one) for one in found))
+        return next((one for one, answers in zip(found, alive, strict=True) if answers), None)
+
+
+async def _resolve(name: str, known: str) -> list[str]:
+    """Return the addresses of a name, on the port of the known one and without that one."""
+    port = known.rpartition(":")[2]
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    hosts = (str(place[4][0]) for place in found)
+    places = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts)
+    return [place for place in dict.fromkeys(places) if place != known]
+
 
 def _read_answer(worker: WorkerRef, status: int, header: str | None, content: bytes) -> Answer:
     report: GenerateReport | None = None
@@ -104,7 +129,7 @@ def _read_answer(worker: WorkerRef, status: int, header: str | None, content: by
             report = GenerateReport.model_validate_json(header)
         except ValidationError:
             report = None
-    if report is not None and report.uid != worker.uid:
+    if report is not None and not _is_by(worker, report):
         return Answer(
             None, error=WorkerLost(f"worker {worker.name} was replaced by process {report.uid}")
         )
@@ -115,6 +140,10 @@ def _read_answer(worker: WorkerRef, status: int, header: str | None, content: by
             )
         return Answer(report, reply=Reply(content, report))
     return Answer(report, error=_error_of(worker, status, content))
+
+
+def _is_by(worker: WorkerRef, report: GenerateReport) -> bool:
+    return report.uid == worker.uid if worker.uid else report.worker == worker.name
 
 
 def _error_of(worker: WorkerRef, status: int, content: bytes) -> HadisError:

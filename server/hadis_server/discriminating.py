@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from PIL.Image import Image
 
 from hadis.errors import ModelUnavailable
 from hadis.terms.cascades import DiscriminatorSpec
+from hadis_server import hub
 
 # Kind to "module:function"; imported when asked for, so that a worker pays for one kind only.
 LOADERS = {
@@ -66,19 +68,8 @@ def _folder(spec: DiscriminatorSpec, *, offline: bool) -> Path:
                 "spec.discriminator.source.path"
             )
         return folder
-    # Imported here: a cascade with local weights never needs the hub.
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
-        return Path(
-            snapshot_download(
-                str(source.repository),
-                revision=source.revision,
-                local_files_only=offline,
-                ignore_patterns=["*.bin", "*.pt", "*.ckpt", "*.msgpack", "*.h5", "*.onnx"],
-            )
-        )
+        return hub.snapshot(str(source.repository), source.revision, offline=offline)
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise ModelUnavailable(
             f"the discriminator {source.repository} cannot be fetched: {error}; check "

@@ -32,6 +32,16 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def compute_exactly() -> None:
+    """Have float32 mean float32 on a GPU too.
+
+    By default cuDNN rounds what it convolves to TF32's 10 bits, by kernels that it chooses by the
+    batch: pictures of one seed would differ visibly between batches. Who wants speed more says
+    `dtype: float16` or `bfloat16`.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def name(device: torch.device) -> str:
     """Return the GPU's product name, or the CPU's."""
     if device.type == "cuda":

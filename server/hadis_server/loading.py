@@ -18,7 +18,7 @@ import torch
 
 from hadis.errors import ModelUnavailable
 from hadis.terms.cascades import Cascade, ModelSpec
-from hadis_server import pipelines, residency
+from hadis_server import pipelines, residency, sizing
 from hadis_server.agenda import Agenda
 from hadis_server.discriminating import Discriminator
 from hadis_server.intake import Intake
@@ -194,33 +194,24 @@ class Loader(threading.Thread):
     def _load(self, spec: ModelSpec) -> None:
         began_s = time.monotonic()
         key = pipelines.weights_key(spec)
+        failure: str | None = None
         try:
             if not self._make_room(spec, key):
                 if spec.name in self._residents:
                     # Nor may its predecessor go on being served under its name.
                     self._drop([spec.name])
                     return
-                needed = pipelines.expected_bytes(spec)
+                needed = sizing.expected_bytes(spec, self._device)
                 reason = residency.why_left_out(spec.name, needed, self._budget_bytes)
                 self._leave_out(spec, reason)
                 return
-            weights = self._weights.get(key)
-            if weights is None:
-                pipeline = pipelines.load_weights(spec, self._device, offline=self._offline)
-                weights = Weights(
-                    pipeline,
-                    Reader(pipeline),
-                    pipelines.weights_bytes(pipeline),
-                    time.monotonic(),
-                )
-                self._weights[key] = weights
-            elif not weights.on_device:
-                weights.pipeline.to(self._device)
-                weights.on_device = True
-            variant = Variant(spec, weights.pipeline, serial=next(self._serials))
-            self._warm_up(variant)
+            weights, variant = self._prepared(spec, key)
         except ModelUnavailable as error:
-            self._note_failure(spec, str(error))
+            failure = str(error)
+        if failure is not None:
+            # Not while the error is handled: its traceback holds what was loaded so far.
+            self._release_unused_weights()
+            self._note_failure(spec, failure)
             return
         with self._changed:
             before = self._residents.get(spec.name)
@@ -233,6 +224,36 @@ class Loader(threading.Thread):
         took_s = time.monotonic() - began_s
         log.info("model %s is resident after %.1f s", spec.name, took_s)
         self._loaded(variant, took_s)
+
+    def _prepared(self, spec: ModelSpec, key: WeightsKey) -> tuple[Weights, Variant]:
+        """Return a warm variant with its weights, loaded unless another one has them already.
+
+        ModelUnavailable when they cannot be had or the first picture fails.
+        """
+        weights = self._weights.get(key)
+        if weights is None:
+            pipeline = pipelines.load_weights(spec, self._device, offline=self._offline)
+            weights = Weights(
+                pipeline,
+                Reader(pipeline),
+                pipelines.weights_bytes(pipeline),
+                time.monotonic(),
+            )
+            self._weights[key] = weights
+        elif not weights.on_device:
+            self._bring_back(spec, weights)
+        variant = Variant(spec, weights.pipeline, serial=next(self._serials))
+        self._warm_up(variant)
+        return weights, variant
+
+    def _bring_back(self, spec: ModelSpec, weights: Weights) -> None:
+        """Move weights from the host's memory to the device."""
+        try:
+            weights.pipeline.to(self._device)
+        except torch.OutOfMemoryError as error:
+            weights.pipeline.to("cpu", silence_dtype_warnings=True)
+            raise pipelines.too_large(spec, self._device) from error
+        weights.on_device = True
 
     def _warm_up(self, variant: Variant) -> None:
         spec = variant.spec
@@ -276,7 +297,7 @@ class Loader(threading.Thread):
         held = self._weights.get(key)
         if held is not None and held.on_device:
             return True
-        needed = held.size_bytes if held else pipelines.expected_bytes(spec)
+        needed = held.size_bytes if held else sizing.expected_bytes(spec, self._device)
         leaving = residency.evictions(
             self._held(), needed, self._budget_bytes, urgent=spec.name == self._agenda.assigned
         )

@@ -1,6 +1,7 @@
 """What a worker exposes at `/metrics`, in a registry of its own."""
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -74,11 +75,27 @@ class Metrics:
             ["cascade"],
             registry=self.registry,
         )
+        self._memory = Gauge(
+            "hadis_worker_memory_bytes",
+            "Memory in use: resident in the worker's process, and on its device if that is a GPU.",
+            ["cascade", "kind"],
+            registry=self.registry,
+        )
         self._swaps.labels(cascade)
 
     def watch_busy(self, busy_s: Callable[[], float]) -> None:
         """Read the denoising thread's counter whenever the metrics are scraped."""
         self._busy.labels(self._cascade).set_function(busy_s)
+
+    def watch_memory(self, used_bytes: Callable[[], dict[str, int]]) -> None:
+        """Read how much memory of each kind is in use whenever the metrics are scraped."""
+        for kind in used_bytes():
+            read = partial(self._read_memory, used_bytes, kind)
+            self._memory.labels(self._cascade, kind).set_function(read)
+
+    @staticmethod
+    def _read_memory(used_bytes: Callable[[], dict[str, int]], kind: str) -> float:
+        return used_bytes()[kind]
 
     def watch_model(
         self, model: str, running: Callable[[], float], waiting: Callable[[], float]

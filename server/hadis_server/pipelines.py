@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from hadis.errors import ModelUnavailable
 from hadis.terms.cascades import ModelSpec
-from hadis_server import cancelling
+from hadis_server import cancelling, hub
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
 }
 SCHEDULER = "scheduler"
+LEFT_OUT: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
+"""Parts that no pipeline is given, and what its class is told about that."""
 
 # Any class that diffusers loads; diffusers ships no types, and the classes share no more than this.
 Pipeline = Any
@@ -63,7 +65,7 @@ def weights_key(spec: ModelSpec) -> WeightsKey:
     """Return what two variants must have in common to share their weights."""
     source = spec.source
     overrides = tuple(
-        item for item in sorted(source.overrides.items()) if not _is_scheduler(item[0])
+        item for item in sorted(source.overrides.items()) if not is_scheduler(item[0])
     )
     return (
         source.path,
@@ -147,6 +149,8 @@ def load_weights(spec: ModelSpec, device: torch.device, *, offline: bool = False
         pipeline = _load(spec, config, where, device, offline=offline)
     except ModelUnavailable:
         raise
+    except torch.OutOfMemoryError as error:
+        raise too_large(spec, device) from error
     except (
         OSError,
         HfHubHTTPError,
@@ -167,6 +171,33 @@ def load_weights(spec: ModelSpec, device: torch.device, *, offline: bool = False
     return pipeline
 
 
+def too_large(spec: ModelSpec, device: torch.device) -> ModelUnavailable:
+    """Return the error of a model that the device's memory has no room for."""
+    _, total_bytes = torch.cuda.mem_get_info(device)
+    return ModelUnavailable(
+        f"model {spec.name} does not fit into the {total_bytes} bytes of {device} beside what is "
+        "there already - use a smaller spec.models[].dtype or a GPU with more memory"
+    )
+
+
+def fetch_pipeline(spec: ModelSpec) -> None:
+    """Fetch the files of `spec`'s own repository that `load_weights` reads, and load nothing.
+
+    diffusers chooses them, told of the same parts as for loading: what comes from elsewhere, or is
+    left out, is not fetched. Whatever the hub raises comes through.
+    """
+    source = spec.source
+    cls = _class(spec, _read_config(spec, offline=False))
+    replaced = [part for part in source.overrides if not is_scheduler(part)]
+    cls.download(
+        source.repository,
+        revision=source.revision,
+        use_safetensors=True,
+        trust_remote_code=False,
+        **{**_left_out(cls), **dict.fromkeys(replaced)},
+    )
+
+
 def dtype_for(spec: ModelSpec, device: torch.device) -> torch.dtype:
     """Return the number format to run in: CPUs have no float16 arithmetic worth the name."""
     try:
@@ -176,13 +207,6 @@ def dtype_for(spec: ModelSpec, device: torch.device) -> torch.dtype:
             f"model {spec.name}: dtype {spec.dtype!r} is none of {', '.join(DTYPES)}"
         ) from None
     return torch.float32 if device.type == "cpu" and dtype == torch.float16 else dtype
-
-
-def expected_bytes(spec: ModelSpec) -> int:
-    """Return what the weights of a local folder will roughly take; 0 where it cannot be known."""
-    if spec.source.path is None or not Path(spec.source.path).is_dir():
-        return 0
-    return sum(file.stat().st_size for file in Path(spec.source.path).rglob("*.safetensors"))
 
 
 def weights_bytes(pipeline: Pipeline) -> int:
@@ -202,6 +226,7 @@ def modules_of(pipeline: Pipeline) -> list[torch.nn.Module]:
 
 def quiet() -> None:
     """Keep progress bars and prompts (truncation warnings quote them) out of the log."""
+    hub.quiet()
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
     # Imported here because transformers alone takes seconds, and preloading has paid for it.
@@ -233,9 +258,7 @@ def _read_config(spec: ModelSpec, *, offline: bool) -> dict[str, Any]:
     return loaded
 
 
-def _load(
-    spec: ModelSpec, config: dict[str, Any], where: str, device: torch.device, *, offline: bool
-) -> Pipeline:
+def _class(spec: ModelSpec, config: dict[str, Any]) -> Any:
     name = spec.pipeline or config.get("_class_name", "")
     cls = getattr(diffusers, name, None)
     if cls is None:
@@ -243,14 +266,23 @@ def _load(
             f"model {spec.name}: diffusers {diffusers.__version__} has no pipeline {name!r}; "
             "correct spec.models[].pipeline"
         )
+    return cls
+
+
+def _left_out(cls: Any) -> dict[str, Any]:
+    """Return what a pipeline of this class is told to do without."""
+    accepted = inspect.signature(cls.__init__).parameters
+    return {name: value for name, value in LEFT_OUT.items() if name in accepted}
+
+
+def _load(
+    spec: ModelSpec, config: dict[str, Any], where: str, device: torch.device, *, offline: bool
+) -> Pipeline:
+    cls = _class(spec, config)
     dtype = dtype_for(spec, device)
-    extra: dict[str, Any] = {}
-    if "safety_checker" in inspect.signature(cls.__init__).parameters:
-        extra |= {"safety_checker": None}
-    if "requires_safety_checker" in inspect.signature(cls.__init__).parameters:
-        extra |= {"requires_safety_checker": False}
+    extra = _left_out(cls)
     for part, replacement in spec.source.overrides.items():
-        if not _is_scheduler(part):
+        if not is_scheduler(part):
             extra[part] = _component(part, replacement, config, dtype, offline=offline)
     pipeline = cls.from_pretrained(
         where,
@@ -261,14 +293,22 @@ def _load(
         local_files_only=offline or spec.source.path is not None,
         **extra,
     )
-    if spec.loras:
-        for lora in spec.loras:
-            pipeline.load_lora_weights(lora, use_safetensors=True)
+    for lora in spec.loras:
+        _add_lora(pipeline, lora, offline=offline)
+        # Each by itself: of several that are loaded only the last one is active.
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
     pipeline.to(device)
     _arrange(pipeline, device)
     return pipeline
+
+
+def _add_lora(pipeline: Pipeline, lora: str, *, offline: bool) -> None:
+    if hub.is_folder(lora):
+        pipeline.load_lora_weights(lora, use_safetensors=True)
+        return
+    file = hub.find_lora(lora, offline=offline)
+    pipeline.load_lora_weights(str(file.parent), weight_name=file.name, use_safetensors=True)
 
 
 def _component(
@@ -286,7 +326,8 @@ def _component(
     return cls.from_pretrained(where, dtype=dtype, use_safetensors=True, local_files_only=offline)
 
 
-def _is_scheduler(part: str) -> bool:
+def is_scheduler(part: str) -> bool:
+    """Return whether an override is of the scheduler: a class or a setting, and no place."""
     return part == SCHEDULER or part.startswith(f"{SCHEDULER}.")
 
 
@@ -294,7 +335,7 @@ def _scheduler(shared: Any, spec: ModelSpec) -> Any:
     """Copy the folder's scheduler; `overrides.scheduler` names another class for its settings and
     `overrides.scheduler.KEY` changes one of them."""
     overrides = spec.source.overrides
-    if not any(_is_scheduler(part) for part in overrides):
+    if not any(is_scheduler(part) for part in overrides):
         return copy.deepcopy(shared)
     cls: Any = type(shared)
     if SCHEDULER in overrides:

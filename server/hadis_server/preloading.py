@@ -6,6 +6,7 @@ imports start no thread, open no socket and leave CUDA alone, so that a fork is 
 
 import importlib
 import importlib.util
+import os
 
 HEAVY = (
     "torch",
@@ -39,6 +40,9 @@ CLASSES = (
 
 def preload() -> None:
     """Import what a worker needs, without running any of it."""
+    # A library that asks for GPUs while it is imported is answered by NVML: the CUDA runtime's own
+    # count would leave every forked child without CUDA.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     for module in HEAVY:
         importlib.import_module(module)
     for module, name in CLASSES:

@@ -77,6 +77,18 @@ def measure_budget(device: torch.device, *, share: float = 1.0) -> int:
     return int(free_bytes * SHARE_OF_FREE * share)
 
 
+def used_bytes(device: torch.device) -> dict[str, int]:
+    """Return the memory in use by kind: this process's resident, and on a GPU the device's.
+
+    The device's is all that is taken there, whoever holds it: a worker has its GPU to itself.
+    """
+    found = {"resident": psutil.Process().memory_info().rss}
+    if device.type == "cuda":
+        free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+        found["device"] = total_bytes - free_bytes
+    return found
+
+
 def _cgroup_free_bytes() -> int:
     """Return what this container may still take; psutil sees the whole machine."""
     try:

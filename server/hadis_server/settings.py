@@ -8,6 +8,9 @@ from pathlib import Path
 
 from hadis.errors import InvalidInput
 
+CASCADE_DIR_VARIABLE = "HADIS_CASCADE_DIR"
+"""Where relative folders of a cascade start in a container; elsewhere they start at its file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -31,11 +31,10 @@ from hadis_server.jobs import Draining, Job
 from hadis_server.loading import Loader, Resident
 from hadis_server.metrics import Metrics
 from hadis_server.pipelines import Variant
-from hadis_server.settings import Settings
+from hadis_server.settings import CASCADE_DIR_VARIABLE, Settings
 
 log = logging.getLogger(__name__)
 
-CASCADE_DIR_VARIABLE = "HADIS_CASCADE_DIR"
 JOIN_S = 5.0
 # The label of models that are not in the cascade: whoever asks must not be able to add series.
 UNKNOWN_MODEL = "unknown"
@@ -62,6 +61,7 @@ class Station:
         self._assignment: Assignment | None = None
         self._batch_sizes: dict[str, int] = {}
         self._device = hardware.choose_device(settings.device)
+        hardware.compute_exactly()
         self._hardware = hardware.name(self._device)
         self._software = hardware.software()
         self.book = LatencyBook(
@@ -95,6 +95,7 @@ class Station:
             fixed_batch=settings.fixed_batch,
         )
         self.metrics.watch_busy(lambda: self._denoiser.busy_s)
+        self.metrics.watch_memory(partial(residency.used_bytes, self._device))
         self._follow_models(retry=False)
 
     def start(self) -> None:

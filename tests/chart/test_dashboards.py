@@ -18,8 +18,8 @@ from hadis_server import metrics as worker_metrics
 from support import charts, dashboards
 
 RULES = sorted((charts.CHART / "rules").glob("*.yaml"))
-FOREIGN = {"up", "container_memory_working_set_bytes"}
-"""What Prometheus and the kubelet expose."""
+FOREIGN = {"up"}
+"""What Prometheus itself exposes."""
 LABELS = {"hadis_component", "hadis_cascade"}
 
 

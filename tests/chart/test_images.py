@@ -2,10 +2,12 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -63,7 +65,15 @@ def test_only_the_worker_needs_torch() -> None:
     assert re.search("^torch", _required("worker"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("image", ["router", "operator"])
+LOADED = {
+    "router": "import hadis_router.__main__",
+    "operator": "import hadis_operator.__main__",
+    # With the families of pipelines that are loaded for most models, and as the fetching Job.
+    "worker": "from hadis_server import preloading, prefetching; preloading.preload()",
+}
+
+
+@pytest.mark.parametrize("image", IMAGES)
 def test_images_lack_only_what_their_process_never_imports(image: str) -> None:
     (removed,) = [
         re.findall(r"uninstall -y ([-a-z ]+)", line)
@@ -71,7 +81,7 @@ def test_images_lack_only_what_their_process_never_imports(image: str) -> None:
         if "uninstall" in line
     ]
     lacking = {name.replace("-", "_") for name in removed[0].split()}
-    script = f"import hadis_{image}.__main__, json, sys; print(json.dumps(sorted(sys.modules)))"
+    script = f"{LOADED[image]}; import json, sys; print(json.dumps(sorted(sys.modules)))"
     told = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     ).stdout
@@ -89,6 +99,56 @@ def test_everything_that_images_copy_gets_past_the_ignore_file() -> None:
             for source in line.split()[1:-1]:
                 assert (charts.ROOT / source).exists(), source
                 assert {f"!{source}", f"!{source}requirements.py"} & set(ignore), source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"),
+    [
+        ({}, ["--index-url https://download.pytorch.org/whl/cpu torch==9", "torch==9"]),
+        ({"TORCH": "cuda"}, ["torch==9"]),
+        (
+            {"TORCH": "cuda", "TORCH_INDEX": "https://index.example"},
+            ["--index-url https://index.example torch==9", "torch==9"],
+        ),
+    ],
+)
+def test_the_worker_takes_the_build_of_torch_that_was_asked_for(
+    tmp_path: Path, arguments: dict[str, str], want: list[str]
+) -> None:
+    """The step itself, by a pip that only writes down what it is to install."""
+    asked = _run_torch_step(tmp_path, arguments)
+    assert asked.returncode == 0, asked.stderr
+    told = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    assert [line.partition("install ")[2].removeprefix("--no-deps ") for line in told] == want
+
+
+def test_an_index_that_cannot_be_reached_ends_the_build_where_it_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    broken = {"FAILS": "--index-url"}
+    assert _run_torch_step(tmp_path, broken).returncode == 0
+    assert _run_torch_step(tmp_path, {**broken, "TORCH_INDEX": "https://x"}).returncode != 0
+    refused = _run_torch_step(tmp_path, {"TORCH": "rocm"})
+    assert refused.returncode != 0
+    assert "neither cpu nor cuda" in refused.stderr
+
+
+def _run_torch_step(folder: Path, arguments: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    (step,) = [line for line in _lines("worker") if line.startswith("RUN set -eu; torch=")]
+    defaults = dict(re.findall(r"^ARG (\w+)=(\w*)$", "\n".join(_lines("worker")), re.MULTILINE))
+    (folder / "constraints.txt").write_text("torch==9\n", encoding="utf-8")
+    pip = folder / "pip"
+    pip.write_text('#!/bin/sh\necho "$@" >> asked\ncase "$*" in *"${FAILS:-!}"*) exit 1 ;; esac\n')
+    pip.chmod(0o700)
+    path = f"{folder}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-c", step.removeprefix("RUN ")],
+        cwd=folder,
+        env={**defaults, **arguments, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_worker_finds_the_scenes_cascade() -> None:

@@ -112,6 +112,24 @@ def test_wrong_values_are_refused_by_name(name: str) -> None:
     assert want in str(refusal.value)
 
 
+def test_every_value_of_another_type_is_refused_by_name() -> None:
+    paths = [path for path, node in _schema_leaves(SCHEMA, "") if "type" in node]
+    values: Manifest = {}
+    for path in paths:
+        *parents, last = path.split(".")
+        at = values
+        for key in parents:
+            at = at.setdefault(key, {})
+        # A number is no text, and text is none of the other types.
+        at[last] = 7 if _schema_at(path)["type"] == "string" else "wrong"
+    with pytest.raises(charts.Refused) as refusal:
+        charts.render(values)
+    told = str(refusal.value)
+    unseen = [path for path in paths if f"'/{path.replace('.', '/')}'" not in told]
+    assert len(paths) > 60
+    assert unseen == []
+
+
 def test_every_value_has_a_comment() -> None:
     lines = (charts.CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
     commented = {path for path, previous in _keys(lines) if previous.lstrip().startswith("#")}
@@ -152,6 +170,22 @@ def _schema(path: str) -> Manifest | None:
     for key in path.split("."):
         node = (node or {}).get("properties", {}).get(key)
     return node
+
+
+def _schema_at(path: str) -> Manifest:
+    node = _schema(path)
+    assert node is not None
+    return node
+
+
+def _schema_leaves(node: Manifest, path: str) -> Iterator[tuple[str, Manifest]]:
+    """Return each value of the schema that is no group of others."""
+    for key, child in node["properties"].items():
+        below = f"{path}.{key}" if path else key
+        if "properties" in child:
+            yield from _schema_leaves(child, below)
+        else:
+            yield below, child
 
 
 def _schema_objects(node: Manifest, path: str) -> Iterator[str]:

@@ -194,7 +194,7 @@ def test_the_slider_raises_the_demand_that_the_page_shows_and_stops_it_again(
             page.keyboard.press("ArrowRight")
         expect(page.locator(".load-rate")).to_have_text("2/s")
         expect(page.locator(".chart-value").first).to_have_text(asked)
-        expect(page.locator(".load-counts")).not_to_contain_text(re.compile(r"Completed0"))
+        expect(page.locator(".load-counts")).not_to_contain_text(re.compile(r"Pictures0"))
 
     def stop_load(page: Page) -> None:
         page.click("#load-stop")

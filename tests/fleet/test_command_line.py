@@ -1,6 +1,7 @@
 """Commands teach with --help and answer bad input with one clear message and an exit code."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -109,17 +110,29 @@ def test_up_refuses_a_profile_that_is_not_in_the_file(folder: Path, tmp_path: Pa
     done = hadis("up", "--cascade", str(file))
     assert done.returncode == 2
     assert "spec.profile.name: no HadisProfile 'tiny' follows in this file" in done.stderr
+    way_out = f"hadis profile --cascade {file} --prompts F --out DIR --update"
+    assert way_out in done.stderr
+    # That command must itself be able to read such a file: only the prompts are missing.
+    tried = hadis("profile", "--cascade", str(file), "--prompts", "nowhere", "--out", str(tmp_path))
+    assert tried.returncode == 2
+    assert "nowhere" in tried.stderr
+    assert "spec.profile" not in tried.stderr
 
 
 def test_generate_saves_the_image_and_tells_its_way(tmp_path: Path) -> None:
-    script = Script(answer=lambda *_: scripted_endpoint.an_image("kept", unknown_words=["dog"]))
+    told = {"quality_score": 0.7512, "heavy_quality_score": 0.6251, "ignored": ["quality"]}
+    script = Script(
+        answer=lambda *_: scripted_endpoint.an_image("kept", unknown_words=["dog"], **told)
+    )
     with scripted_endpoint.serve(script) as url:
         done = hadis("generate", "a red dog!", "--url", f"{url}/v1/", "--seed", "9", cwd=tmp_path)
         again = hadis("generate", "a red dog!", "--url", url, "--json", cwd=tmp_path)
     assert (done.returncode, again.returncode) == (0, 0)
     assert (tmp_path / "a-red-dog.png").read_bytes() == PIXELS
-    for want_words in ("a-red-dog.png", "kept", "small", "dog"):
+    for want_words in ("a-red-dog.png", "kept", "small", "dog", "0.751", "0.625"):
         assert want_words in done.stdout
+    assert re.search(r"heavy image's score +0\.625", done.stdout)
+    assert re.search(r"ignored +quality", done.stdout)
     told = json.loads(again.stdout)
     assert told["file"] == "a-red-dog-2.png"  # an earlier image is never overwritten
     assert told["hadis"]["path"] == "kept"

@@ -70,7 +70,7 @@ INVALID = [
         "belongs to a repository",
     ),
     ([("spec.models.0.pipeline", "a.b")], None, "spec.models[0].pipeline", "does not match"),
-    ([], "spec.profile", "spec.profile", "more than one model needs profile.name"),
+    ([], "spec.profile", "spec.profile", "hadis profile --cascade FILE --update"),
     ([], "spec.discriminator", "spec.discriminator", "is required while"),
     ([("spec.discriminator.kind", "magic")], None, "spec.discriminator.kind", "one of matching"),
     ([("spec.stages.router", True)], None, "spec.stages.router", "must be text"),

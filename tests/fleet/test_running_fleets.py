@@ -110,6 +110,22 @@ def test_the_printed_url_serves_at_once(fleet: Fleet, tmp_path: Path) -> None:
     assert told["hadis"]["model"] in ("small", "large")
 
 
+def test_what_it_says_while_starting_can_be_followed_and_pasted(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    said = fleet.said.read_text()
+    assert "with 1 worker;" in said
+    places = [said.index(words) for words in ("(first plan)", "loading weights", "ready after")]
+    assert places == sorted(places)
+    hint = said.partition("    try: ")[2].partition("\n")[0]
+    nowhere = {**os.environ, "PATH": "/usr/bin:/bin"}  # hadis is not there
+    done = subprocess.run(
+        hint, shell=True, capture_output=True, text=True, cwd=tmp_path, env=nowhere, timeout=120
+    )
+    assert done.returncode == 0, f"{hint}\n{done.stderr}"
+    assert (tmp_path / "a-red-circle.png").exists()
+
+
 def test_processes_are_told_apart_by_their_command_lines(fleet: Fleet) -> None:
     assert len(fleet.named("hadis_router")) == 1
     (worker,) = fleet.named("hadis_server")
@@ -157,6 +173,8 @@ def test_an_invalid_file_is_reported_and_changes_nothing(fleet: Fleet) -> None:
     good, before = fleet.cascade.read_text(), fleet.status()
     fleet.save(good.replace("steps: 12", "steps: none"))
     fleet.until("the fault is told", lambda: "spec.models[1].steps" in fleet.said.read_text())
+    told = r"^\d\d:\d\d:\d\d error: .*spec\.models\[1\]\.steps"
+    assert re.search(told, fleet.said.read_text(), re.MULTILINE)
     fleet.save(good.replace("name: tiny}", "name: other}"))
     fleet.until("the name is refused", lambda: "keeps its name" in fleet.said.read_text())
     after = fleet.status()

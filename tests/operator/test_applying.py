@@ -40,7 +40,15 @@ class Writing:
 
     def survey(self, given: Given) -> Slots:
         live = applying.live_slots(self.store, OWNER)
-        return applying.survey(given, INSTALLATION, self.renderer.slots(given), live)
+        slots = self.renderer.slots(given)
+        edits = self.applier.edits(slots, live)
+        return applying.survey(given, INSTALLATION, slots, live, edits=edits)
+
+    def see(self, server: ApiServer) -> None:
+        """Do what watches do, at once."""
+        for kind in kube.OWN_KINDS:
+            for live in server.of(kind.plural):
+                self.store.put(kind, live)
 
     async def shape_slots(self, given: Given) -> Obstacles:
         return await self.applier.shape_slots(given, self.survey(given))
@@ -185,6 +193,135 @@ async def test_what_is_no_longer_wanted_is_deleted(
     assert {verb for verb, _ in server.written()} == {"delete"}
 
 
+# What somebody changes by hand.
+
+
+def put(*path: str | int, value: Any) -> Callable[[Manifest], None]:
+    def change(live: Manifest) -> None:
+        node: Any = live
+        for step in path[:-1]:
+            node = node[step]
+        node[path[-1]] = value
+
+    return change
+
+
+EDITS: list[tuple[str, str, Callable[[Manifest], None]]] = [
+    ("services", "photos", put("spec", "selector", "hadis.dev/cascade", value="mine")),
+    ("services", naming.workers(OWNER), put("spec", "publishNotReadyAddresses", value=False)),
+    ("configmaps", naming.plan(OWNER), put("data", "cascade.json", value="{}")),
+    ("networkpolicies", naming.workers(OWNER), put("spec", "ingress", value=[{}])),
+    ("poddisruptionbudgets", naming.router(OWNER), put("spec", "maxUnavailable", value=9)),
+    ("deployments", naming.router(OWNER), put("spec", "replicas", value=0)),
+    (
+        "deployments",
+        naming.router(OWNER),
+        put("metadata", "labels", "app.kubernetes.io/managed-by", value="me"),
+    ),
+    ("configmaps", naming.plan(OWNER), lambda live: live["data"].pop("models.hash")),
+]
+
+
+@pytest.mark.parametrize(("plural", "name", "change"), EDITS)
+async def test_what_somebody_changed_by_hand_is_put_back_and_told(
+    server: ApiServer,
+    writing: Writing,
+    plural: str,
+    name: str,
+    change: Callable[[Manifest], None],
+) -> None:
+    await writing.shape(GIVEN)
+    right = copy.deepcopy(server.get(plural, name))
+    server.edit(plural, name, change)
+    server.writes.clear()
+    writing.see(server)
+    [told] = (await writing.shape(GIVEN)).restored
+    assert name in told
+    assert server.written() == [("apply", f"{plural}/{name}")]
+    for part in ("spec", "data"):
+        assert server.get(plural, name).get(part) == right.get(part)
+    assert server.get(plural, name)["metadata"]["labels"] == right["metadata"]["labels"]
+    # And that was all.
+    assert await writing.shape(GIVEN) == Obstacles()
+    assert len(server.writes) == 1
+
+
+async def test_an_operator_that_has_just_begun_finds_what_was_changed_before_it(
+    server: ApiServer, writing: Writing, api: Kube
+) -> None:
+    await writing.shape(GIVEN)
+    server.edit("services", "photos", put("spec", "type", value="NodePort"))
+    server.writes.clear()
+    # Its store is still empty: it looks before it writes.
+    found = await Writing(api).shape(GIVEN)
+    assert found.restored == ("Service photos (spec.type)",)
+    assert server.written() == [("apply", "services/photos")]
+
+
+async def test_an_object_that_is_watched_no_more_for_lack_of_a_label_gets_it_back(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape(GIVEN)
+    label = "app.kubernetes.io/managed-by"
+    server.edit("services", "photos", lambda live: live["metadata"]["labels"].pop(label))
+    writing.store.drop(kube.SERVICES, "images", "photos")
+    await writing.shape(GIVEN)
+    assert server.get("services", "photos")["metadata"]["labels"][label] == "hadis-operator"
+    requests = server.requests
+    await writing.shape(GIVEN)
+    assert server.requests == requests
+
+
+async def test_what_somebody_adds_of_his_own_stays(server: ApiServer, writing: Writing) -> None:
+    await writing.shape(GIVEN)
+    router = naming.router(OWNER)
+    restarted = {"kubectl.kubernetes.io/restartedAt": "2030-01-01T00:00:00Z"}
+    server.edit(
+        "deployments",
+        router,
+        lambda live: live["spec"]["template"]["metadata"]["annotations"].update(restarted),
+    )
+    server.writes.clear()
+    writing.see(server)
+    assert await writing.shape(GIVEN) == Obstacles()
+    assert server.writes == []
+
+
+async def test_somebody_who_keeps_changing_an_object_is_answered_ever_more_seldom(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape(GIVEN)
+    server.writes.clear()
+    answered_s: list[int] = []
+    for second in range(120):
+        writing.now_s = float(second)
+        server.edit("services", "photos", put("spec", "type", value=f"mine-{second}"))
+        writing.see(server)
+        if (await writing.shape(GIVEN)).restored:
+            answered_s.append(second)
+    assert answered_s == [0, 10, 30, 70]
+    assert len(server.writes) == 4
+    # After a long peace it is answered at once.
+    writing.now_s = 5000.0
+    await writing.shape(GIVEN)
+    writing.now_s = 20_000.0
+    server.edit("services", "photos", put("spec", "type", value="mine"))
+    writing.see(server)
+    assert (await writing.shape(GIVEN)).restored
+
+
+async def test_a_changed_rendering_is_written_however_short_the_time(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape(GIVEN)
+    server.edit("services", "photos", put("spec", "type", value="NodePort"))
+    writing.see(server)
+    await writing.shape(GIVEN)
+    server.writes.clear()
+    await writing.shape(clusters.a_given(("router.service", {"port": 81, "type": "ClusterIP"})))
+    assert ("apply", "services/photos") in server.written()
+
+
 # Slots.
 
 
@@ -256,6 +393,63 @@ async def test_a_slot_that_somebody_scaled_gets_its_pod_back_and_nothing_else(
     assert server.get("deployments", name)["spec"]["replicas"] == 1
 
 
+def serving(server: ApiServer, writing: Writing) -> None:
+    """Let every slot's pod be ready."""
+    for live in server.of("deployments"):
+        status = {
+            "observedGeneration": 99,
+            "updatedReplicas": 1,
+            "availableReplicas": 1,
+        }
+        server.put({**live, "status": status})
+    writing.see(server)
+
+
+POD_TEMPLATE = ("spec", "template", "spec")
+
+
+async def test_a_slots_pod_template_is_put_back_one_slot_at_a_time(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape_slots(GIVEN)
+    names = [naming.worker(OWNER, slot) for slot in ("w0", "w1")]
+    for name in names:
+        server.edit("deployments", name, put(*POD_TEMPLATE, "hostname", value="mine"))
+    serving(server, writing)
+    server.writes.clear()
+    assert writing.survey(GIVEN).rollout.roll == ("w0",)
+    found = await writing.shape_slots(GIVEN)
+    assert [names[0] in told for told in found.restored] == [True]
+    assert server.written() == [("apply", f"deployments/{names[0]}")]
+    assert server.get("deployments", names[0])["spec"]["template"]["spec"]["hostname"] == "w0"
+
+
+async def test_what_touches_no_pod_of_a_slot_is_put_back_at_once(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape_slots(GIVEN)
+    for slot in ("w0", "w1"):
+        name = naming.worker(OWNER, slot)
+        server.edit("deployments", name, put("spec", "progressDeadlineSeconds", value=1))
+    serving(server, writing)
+    rollout = writing.survey(GIVEN).rollout
+    assert (rollout.restamp, rollout.roll, rollout.wait) == (("w0", "w1"), (), ())
+    await writing.shape_slots(GIVEN)
+    assert writing.survey(GIVEN).rollout.keep == ("w0", "w1")
+
+
+async def test_what_was_changed_of_a_slot_that_an_older_version_rendered_is_kept_with_it(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape_slots(GIVEN)
+    name = naming.worker(OWNER, "w0")
+    server.edit("deployments", name, put(*POD_TEMPLATE, "hostname", value="mine"))
+    serving(server, writing)
+    newer = rendered.an_installation("", ("hadis-worker:0.1.0", "hadis-worker:0.2.0"))
+    writing.renderer = Renderer(newer)
+    assert writing.survey(GIVEN).rollout.keep == ("w0", "w1")
+
+
 # Assignments on the slots.
 
 
@@ -305,6 +499,25 @@ async def test_a_slot_that_was_made_anew_meanwhile_is_not_touched(
     assert server.writes == []
 
 
+async def test_the_assignments_of_a_large_pool_are_recorded_side_by_side_and_completely(
+    server: ApiServer, writing: Writing
+) -> None:
+    given = clusters.a_given(("workers.count", 40))
+    await writing.shape_slots(given)
+    server.writes.clear()
+    assigned = {WorkerName(f"w{index}"): an_assignment(4) for index in range(40)}
+    await writing.applier.annotate(OWNER, assigned)
+    assert len(server.writes) == 40
+    server.down = True
+    assigned = {WorkerName(f"w{index}"): an_assignment(5) for index in range(40)}
+    with pytest.raises(ClusterUnreachable):
+        await writing.applier.annotate(OWNER, assigned)
+    server.down = False
+    await writing.applier.annotate(OWNER, assigned)
+    recorded = {objects.annotation(one, "hadis.dev/assignment") for one in server.of("deployments")}
+    assert len(recorded) == 1
+
+
 def test_a_slot_that_leaves_or_has_no_part_keeps_its_record() -> None:
     going = {"metadata": {"name": "d", "deletionTimestamp": "now"}}
     here = {"metadata": {"name": "d"}}
@@ -349,6 +562,7 @@ def test_an_unchanged_author_gets_the_rendering_that_is_there() -> None:
     assert renderer.slots(GIVEN) is renderer.slots(GIVEN)
     table = clusters.a_table(1).to_terms()
     assigned = {WorkerName("w0"): an_assignment(1), WorkerName("w7"): an_assignment(1)}
+    assert renderer.document(GIVEN) is renderer.document(GIVEN)
     plan = renderer.fleet(GIVEN, table, assigned)[0]
     assert '"w0"' in plan["data"]["assignments.json"]
     # A slot that shall be no more has no part.

@@ -176,6 +176,89 @@ def test_a_message_does_not_change_with_the_length_of_a_back_off() -> None:
     assert told("10s") == told("20s")
 
 
+def pulled(reason: str) -> str:
+    fields = waiting(reason, image="x.example/y:z")
+    pods = (clusters.a_pod("w0", slot="w0"), clusters.a_pod("w1", slot="w1", **fields))
+    view = a_view(pods=pods, workers={"w0": clusters.a_worker_status("w0")})
+    return condition(some_facts(view=view), "WorkersReady").message
+
+
+def test_a_message_does_not_change_with_each_try_to_pull_an_image() -> None:
+    assert pulled("ErrImagePull") == pulled("ImagePullBackOff")
+    assert "imagePullSecrets" in pulled("ErrImagePull")
+
+
+def test_an_image_of_an_init_container_that_cannot_be_pulled_is_told_too() -> None:
+    state = {"waiting": {"reason": "ErrImagePull"}}
+    fields = {
+        "ready": False,
+        "initContainerStatuses": [{"state": state, "image": "x.example/y:z"}],
+        "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}],
+    }
+    pods = (clusters.a_pod("w0", slot="w0"), clusters.a_pod("w1", slot="w1", **fields))
+    view = a_view(pods=pods, workers={"w0": clusters.a_worker_status("w0")})
+    found = condition(some_facts(view=view), "WorkersReady")
+    assert found.reason == "Crashing"
+    assert "image x.example/y:z cannot be pulled" in found.message
+
+
+def test_a_missing_secret_of_a_variable_is_named_with_the_fix() -> None:
+    fields = waiting("CreateContainerConfigError")
+    state = fields["containerStatuses"][0]["state"]["waiting"]
+    state["message"] = 'secret "hub-token" not found'
+    pods = (clusters.a_pod("w0", slot="w0"), clusters.a_pod("w1", slot="w1", **fields))
+    view = a_view(pods=pods, workers={"w0": clusters.a_worker_status("w0")})
+    found = condition(some_facts(view=view), "WorkersReady")
+    assert found.reason == "Crashing"
+    assert 'create secret "hub-token" in this namespace' in found.message
+
+
+def test_a_slot_whose_pod_the_api_does_not_make_says_why() -> None:
+    view = a_view(
+        pods=(clusters.a_pod("w0", slot="w0"),), workers={"w0": clusters.a_worker_status("w0")}
+    )
+    blocked = {"w1": 'error looking up service account images/painter: "painter" not found'}
+    found = condition(some_facts(view=view, blocked=blocked), "WorkersReady")
+    assert (found.status, found.reason) == ("False", "Unschedulable")
+    assert "painter" in found.message
+    assert "serviceAccountName" in found.message
+
+
+KEYED = clusters.a_given(("router.apiKeys", {"secretName": "clients"}))
+
+
+def test_routers_that_wait_for_a_secret_that_does_not_exist_say_so() -> None:
+    facts = some_facts(given=KEYED, view=without_router(), missing_secret="clients")
+    found = condition(facts, "Ready")
+    assert (found.status, found.reason) == ("False", "RouterUnavailable")
+    assert "the Secret clients, which spec.router.apiKeys names, does not exist" in found.message
+    assert "create it" in found.message
+
+
+def test_routers_whose_pods_the_api_does_not_make_say_why() -> None:
+    facts = some_facts(view=without_router(), routers_blocked="exceeded quota: pods")
+    found = condition(facts, "Ready")
+    assert found.reason == "RouterUnavailable"
+    assert "exceeded quota: pods" in found.message
+
+
+def test_serving_goes_on_beside_a_router_that_does_not_start_and_says_which() -> None:
+    facts = some_facts(given=KEYED, missing_secret="clients")
+    found = condition(facts, "Ready")
+    assert (found.status, found.reason) == ("True", "Serving")
+    assert "the Secret clients" in found.message
+    newer = clusters.a_pod(
+        "newer", component=Component.ROUTER, **waiting("ErrImagePull", image="r.example/router:9")
+    )
+    found = condition(some_facts(view=a_view(pods=(*a_view().pods, newer))), "Ready")
+    assert (found.status, found.reason) == ("True", "Serving")
+    assert "newer: image r.example/router:9 cannot be pulled" in found.message
+    # One that is only on its way is no trouble.
+    loading = clusters.a_pod("loading", component=Component.ROUTER, ready=False)
+    found = condition(some_facts(view=a_view(pods=(*a_view().pods, loading))), "Ready")
+    assert found.message == "requests are served"
+
+
 def test_a_rollout_is_told_as_one_unless_a_pod_is_worse_off() -> None:
     rolling = replace(SLOTS, rolling=True, updated=1)
     assert verdict(some_facts(slots=rolling), "WorkersReady") == ("False", "RollingOut")

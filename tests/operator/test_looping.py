@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +24,7 @@ from hadis_operator.sweeping import Sweeper
 from support import clusters, rendered
 from support.api_server import ApiServer
 from support.pretended_pods import PretendedPod, pretended
+from support.pretended_prometheus import a_prometheus, an_answer, series
 
 OWNER = rendered.an_owner()
 KEY = CascadeKey("images", "photos")
@@ -366,6 +368,10 @@ async def test_a_paused_cascade_is_left_alone(
     server.put(live)
     told = [len(pod.told) for pod in pods]
     await operator.turn(5)
+    # Nobody is to wonder why it is not planned.
+    labels = {"cascade": "photos", "cascade_namespace": "images"}
+    last_good = "hadis_operator_cycle_timestamp_seconds"
+    assert operator.metrics.registry.get_sample_value(last_good, labels) is None
     assert {name.partition("/")[0] for _, name in server.written()} <= {"hadiscascades"}
     assert conditions(server)["Ready"] == ("True", "Paused")
     assert [len(pod.told) for pod in pods] == told
@@ -373,6 +379,7 @@ async def test_a_paused_cascade_is_left_alone(
     server.put({**server.get("hadiscascades", "photos"), "metadata": live["metadata"]})
     await operator.turn(2)
     assert ("delete", f"deployments/{naming.worker(OWNER, 'w1')}") in server.written()
+    assert operator.metrics.registry.get_sample_value(last_good, labels) is not None
 
 
 @pytest.mark.usefixtures("cascade")
@@ -411,6 +418,205 @@ async def test_a_cascade_without_its_profile_waits_for_it(
     pods[2].status["ready"] = True
     await operator.turn(3)
     assert conditions(server)["Ready"] == ("True", "Serving")
+
+
+def told(server: ApiServer) -> list[str]:
+    """The notes of all Events."""
+    return [event["message"] for event in server.of("events")]
+
+
+async def test_a_profile_that_follows_its_cascade_in_one_file_is_no_event(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    server.put(clusters.a_live_cascade())
+    operator = begin()
+    await operator.turn()
+    # The condition says it at once.
+    assert conditions(server)["ProfileValid"] == ("False", "NotFound")
+    server.put(clusters.a_live_profile())
+    await operator.turn(30)
+    assert conditions(server)["ProfileValid"] == ("True", "Valid")
+    assert [note for note in told(server) if "Profile" in note] == []
+
+
+async def test_a_profile_that_never_comes_is_an_event_after_a_while(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    server.put(clusters.a_live_cascade())
+    operator = begin()
+    await operator.turn(30)
+    [note] = [note for note in told(server) if "Profile" in note]
+    assert "HadisProfile pair does not exist" in note
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_plan_is_told_although_its_turn_failed_half_way(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    put_pods(server, pods)
+    operator = begin()
+    server.refusals["hadiscascades"] = (422, "the status is refused")
+    await operator.read()
+    await operator.loop._attempt()
+    assert told(server) == []
+    server.refusals.clear()
+    await operator.turn(2)
+    assert sum("plan 1 (first plan)" in note for note in told(server)) == 1
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_what_somebody_changed_by_hand_is_put_back_within_a_turn_and_told(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    router = naming.router(OWNER)
+
+    def shrink(live: Manifest) -> None:
+        live["spec"]["replicas"] = 0
+
+    server.edit("deployments", router, shrink)
+    await operator.turn()
+    assert server.get("deployments", router)["spec"]["replicas"] == 1
+    assert server.written()[0] == ("apply", f"deployments/{router}")
+    assert any(f"Deployment {router} (spec.replicas) was changed" in note for note in told(server))
+    server.writes.clear()
+    await operator.turn(20)
+    assert server.writes == []
+    # A paused cascade is left alone in this, too.
+    server.edit(
+        "hadiscascades",
+        "photos",
+        lambda live: live["metadata"].update(annotations={"hadis.dev/paused": "true"}),
+    )
+    server.edit("deployments", router, shrink)
+    await operator.turn(10)
+    assert server.get("deployments", router)["spec"]["replicas"] == 0
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_lost_slot_is_out_of_the_plan_within_seconds(
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hadis_operator.observing.TIMEOUT_S", 0.5)
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    pods[1].silent = True
+    began_s = operator.now_s
+
+    def planned() -> int:
+        output = operator.loop._cycler.output
+        assert output is not None
+        return sum(output.plan.workers.values())
+
+    assert planned() == 2
+    while planned() == 2:
+        await operator.turn(every_s=1.0)
+        assert operator.now_s - began_s < 10.0
+    # The pod is there all the while: it takes Kubernetes longer to see that its node is lost.
+    assert len(operator.store.pods(OWNER)) == 3
+    plan = server.get("hadiscascades", "photos")["status"]["plan"]
+    assert plan["version"] == routing(server)["version"]
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_what_changed_while_the_api_was_away_is_caught_up_with(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    version = routing(server)["version"]
+    server.down = True
+    told_before = [len(pod.told) for pod in pods]
+    for _ in range(90):  # three minutes
+        operator.leads = False  # its lease has lapsed
+        await operator.loop._attempt()
+        operator.now_s += 2.0
+    # Nobody was told anything, and what was told before is still in force.
+    assert [len(pod.told) for pod in pods] == told_before
+    assert pods[2].version() == version
+    server.put(clusters.a_live_cascade(("workers.count", 1), generation=4))
+    server.down, operator.leads, operator.term = False, True, 2
+    await operator.turn(4)
+    assert ("delete", f"deployments/{naming.worker(OWNER, 'w1')}") in server.written()
+    assert routing(server)["version"] > version
+    assert pods[2].version() == routing(server)["version"]
+    assert operator.loop._failures == 0
+
+
+def a_counted_answer(count: int) -> dict[str, Any]:
+    now_s = time.time()
+    return an_answer(
+        series("hadis_demand_images_total", {"step": "arrived"}, (now_s, str(count))),
+    )
+
+
+async def test_prometheus_silent_refusing_or_mad_is_told_and_planning_goes_on(
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hadis_operator.prometheus.TIMEOUT_S", 0.3)
+    async with a_prometheus() as source:
+        metrics = {"prometheus": {"url": source.url}}
+        server.put(clusters.a_live_cascade(("metrics", metrics)), clusters.a_live_profile())
+        put_pods(server, pods)
+        operator = begin()
+
+        async def told_of(**fault: Any) -> tuple[str, str]:
+            """Let some turns pass with a fault; return the condition, and mend it again."""
+            for _ in range(4):
+                source.answer = a_counted_answer(0)
+                source.status, source.silent = 200, False
+                vars(source).update(fault)
+                await operator.turn()
+            return conditions(server)["MetricsAvailable"]
+
+        await told_of()
+        version = routing(server)["version"]
+        for fault, want in (
+            ({}, ("True", "Prometheus")),
+            ({"silent": True}, ("False", "FallbackDirect")),
+            ({}, ("True", "Prometheus")),
+            ({"status": 401}, ("False", "Unauthorized")),
+            ({}, ("True", "Prometheus")),
+            ({"answer": an_answer(series("hadis_demand_images_total", {"step": "arrived"},
+                                         (time.time(), "NaN")))}, ("False", "FallbackDirect")),
+            ({}, ("True", "Prometheus")),
+        ):  # fmt: skip
+            assert await told_of(**fault) == want
+            assert conditions(server)["Ready"] == ("True", "Serving")
+            assert routing(server)["version"] == version
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_router_that_waits_for_its_secret_is_told_and_looked_for_only_then(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    keyed = clusters.a_live_cascade(("router.apiKeys", {"secretName": "clients"}))
+    server.put(keyed)
+    server.put(*(pod.live() for pod in pods[:2]), pods[2].live(ready=False))
+    pods[2].status["ready"] = False
+    operator = begin()
+    await operator.turn(2)
+    assert conditions(server)["Ready"] == ("False", "RouterUnavailable")
+    ready = server.get("hadiscascades", "photos")["status"]["conditions"][0]
+    assert "the Secret clients" in ready["message"]
+    pods[2].status["ready"] = True
+    put_pods(server, pods)
+    await operator.turn(4)
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    await operator.read()
+    before = server.requests
+    await operator.loop._turn()
+    assert server.requests == before
 
 
 @pytest.mark.usefixtures("cascade")
@@ -485,6 +691,31 @@ async def test_a_turn_that_fails_is_counted_and_tried_again_later_and_later(
     assert conditions(server)["Ready"] == ("False", "NoWorkers")
 
 
+@pytest.mark.usefixtures("cascade")
+async def test_a_turn_comes_when_a_cycle_is_due_and_not_only_after_a_look(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    cycler = operator.loop._cycler
+    while operator.now_s - cycler._planned_s < 4.0:
+        await operator.turn(every_s=0.5)
+    await operator.read()
+    pause_s = await operator.loop._attempt()
+    assert pause_s == pytest.approx(cycler._planned_s + 5.0 - operator.now_s)
+    assert 0.0 < pause_s <= 1.0
+    # A paused cascade has no cycle to wait for, however long ago its last one was.
+    server.edit(
+        "hadiscascades",
+        "photos",
+        lambda live: live["metadata"].update(annotations={"hadis.dev/paused": "true"}),
+    )
+    operator.now_s += 60.0
+    await operator.read()
+    assert await operator.loop._attempt() == looping.LOOK_EVERY_S
+
+
 async def test_one_cascades_fault_is_no_others(
     server: ApiServer, begin: Callable[[], Operator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -557,6 +788,7 @@ async def test_the_planners_series_say_whose_they_are_and_go_with_the_lead(
     assert value("hadis_demand_source", source="Direct") == 1
     assert value("hadis_operator_cycles_total", result="optimal")
     assert value("hadis_operator_cycle_timestamp_seconds")
+    assert value("hadis_operator_cycle_interval_seconds") == 5
     operator.leads = False
     await operator.turn()
     assert value("hadis_plan_version") is None

@@ -1,15 +1,12 @@
 """Prometheus' answers as counters, and every way in which it can be of no use."""
 
-import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from hadis_operator import prometheus, sourcing
 from hadis_operator.conditions import Source as Shown
@@ -18,20 +15,11 @@ from hadis_operator.objects import Component
 from hadis_operator.observing import View
 from hadis_operator.prometheus import NoMetrics, Sample, Source, Trouble
 from hadis_operator.sourcing import DemandReader
-from hadis_serving import ports
 from support import clusters
 from support.api_server import ApiServer
+from support.pretended_prometheus import Prometheus, a_prometheus, an_answer, series
 
 NOW_S = 10_000.0
-
-
-def series(name: str, label: dict[str, str], *values: tuple[float, str]) -> dict[str, Any]:
-    metric = {"__name__": name, "pod": "router", "instance": "10.0.0.1:9090", **label}
-    return {"metric": metric, "values": [list(value) for value in values]}
-
-
-def an_answer(*found: dict[str, Any]) -> dict[str, Any]:
-    return {"status": "success", "data": {"resultType": "matrix", "result": list(found)}}
 
 
 def arrived(count: str, at_s: float = NOW_S - 1, **label: str) -> dict[str, Any]:
@@ -100,39 +88,10 @@ def test_a_router_that_is_not_scraped_any_more_makes_the_whole_answer_stale() ->
         prometheus.require_fresh({}, {}, NOW_S)
 
 
-@dataclass
-class Prometheus:
-    """A server that answers what a test wants, and remembers how it was asked."""
-
-    answer: Any = None
-    status: int = 200
-    silent: bool = False
-    token: str = ""
-    asked: list[dict[str, str]] = field(default_factory=list)
-    url: str = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        if self.silent:
-            await asyncio.sleep(3600)
-        self.asked.append({**request.query, **request.headers})
-        if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
-            return web.Response(status=401)
-        text = self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
-        return web.Response(status=self.status, text=text)
-
-
 @pytest.fixture
 async def running() -> AsyncIterator[Prometheus]:
-    pretended = Prometheus(an_answer(arrived("41")))
-    app = web.Application()
-    app.router.add_get("/api/v1/query", pretended.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    socket = ports.bind("127.0.0.1", 0)
-    await web.SockSite(runner, socket).start()
-    pretended.url = f"http://127.0.0.1:{ports.port_of(socket)}"
-    yield pretended
-    await runner.cleanup()
+    async with a_prometheus(an_answer(arrived("41"))) as pretended:
+        yield pretended
 
 
 async def test_it_is_asked_with_its_token_and_headers(
@@ -181,6 +140,29 @@ async def test_nobody_at_the_address_and_no_certificate_are_told(
         with pytest.raises(NoMetrics) as refused:
             await prometheus.ask(session, source, "images", "photos")
         assert refused.value.trouble is Trouble.AWAY
+
+
+async def test_an_outage_that_changes_its_mood_is_told_as_it_began(
+    running: Prometheus, reading: "Reading"
+) -> None:
+    """Each change of the message would be another write to the cascade."""
+    await reading.arrived(1)
+    running.status = 503
+    await reading.arrived(1)
+    await reading.arrived(1)
+    first = reading.source
+    assert first.trouble is Trouble.AWAY
+    running.answer = "<html>"
+    running.status = 200
+    await reading.arrived(1)
+    assert reading.source == first
+    # Another kind of trouble is told at once, and so is the end of all.
+    running.status = 401
+    await reading.arrived(1)
+    assert reading.source.trouble is Trouble.UNAUTHORIZED
+    running.status, running.answer = 200, an_answer(arrived("41"))
+    await reading.arrived(1)
+    assert reading.source.trouble is None
 
 
 # Which source is asked, and what stands in for it.

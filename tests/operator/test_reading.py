@@ -82,10 +82,24 @@ def test_a_status_of_a_later_version_is_no_fault_of_the_cascade() -> None:
     assert read(cascade).generation == 3
 
 
-def test_a_spec_that_this_version_does_not_know_is_an_error_that_names_the_field() -> None:
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    # Definitions are upgraded before the operator, and bring fields with defaults.
+    cascade = clusters.a_live_cascade(("workers.template", {"labels": {"any": "key"}}))
+    cascade["spec"]["novelty"] = {"default": "yes"}
+    cascade["spec"]["workers"]["template"]["novelty"] = 1
+    cascade["spec"]["models"][0]["novelty"] = [1]
+    given = read(cascade)
+    assert "novelty" not in given.spec
+    assert "novelty" not in given.spec["workers"]["template"]
+    assert "novelty" not in given.spec["models"][0]
+    assert given.spec["workers"]["template"]["labels"] == {"any": "key"}
+    assert given.cascade == read().cascade
+
+
+def test_a_spec_that_breaks_the_schema_is_an_error_that_names_the_field() -> None:
     cascade = clusters.a_live_cascade()
-    cascade["spec"]["novelty"] = 1
-    with pytest.raises(InvalidManifest, match="novelty"):
+    cascade["spec"]["slo"]["latency"] = "soon"
+    with pytest.raises(InvalidManifest, match=r"slo\.latency"):
         read(cascade)
 
 

@@ -40,6 +40,8 @@ def test_without_keys_a_router_says_that_it_is_open() -> None:
         "--name": "$(POD_NAME)",
         "--uid": "$(POD_UID)",
         "--drain-seconds": "60",
+        "--farewell-seconds": "5",
+        "--worker-domain": "photos-workers-0a1b2c3d",
     }
     env = rendered.env_of(container)
     assert env["POD_NAME"]["fieldRef"]["fieldPath"] == "metadata.name"
@@ -79,9 +81,10 @@ def test_open_requests_may_take_their_deadline_within_the_grace(slo: str, want: 
     container = rendered.container_of(deployment)
     assert rendered.arguments_of(container)["--drain-seconds"] == want
     hook_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    farewell_s = float(rendered.arguments_of(container)["--farewell-seconds"])
     grace_s = rendered.pod_of(deployment)["terminationGracePeriodSeconds"]
     # The router itself waits another 10 s for answers on their way to slow clients.
-    assert hook_s + float(want) + 10 <= grace_s
+    assert hook_s + farewell_s + float(want) + 10 <= grace_s
 
 
 def test_probes_ask_the_metrics_port() -> None:

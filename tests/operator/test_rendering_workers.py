@@ -6,7 +6,7 @@ import pytest
 
 from hadis_operator import objects
 from hadis_operator.objects import Manifest
-from hadis_operator.rendering import workers
+from hadis_operator.rendering import routers, services, workers
 from support import rendered
 
 DEFAULTS = """
@@ -52,6 +52,24 @@ def test_two_slots_select_different_pods_and_are_otherwise_equal() -> None:
 
 def test_the_assignment_is_left_to_its_own_field_manager() -> None:
     assert objects.ASSIGNMENT_ANNOTATION not in a_worker()["metadata"]["annotations"]
+
+
+def test_a_slot_has_a_name_that_outlives_its_pod() -> None:
+    deployment = a_worker(slot="w3")
+    pod = rendered.pod_of(deployment)
+    service = services.workers(rendered.an_owner())
+    # Kubernetes publishes HOSTNAME.SUBDOMAIN where a headless Service of that name selects the pod.
+    assert pod["hostname"] == "w3"
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["clusterIP"] == "None"
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    # It is the name under which routers look.
+    router = routers.render(rendered.an_owner(), rendered.a_spec(), rendered.an_installation())
+    options = rendered.container_of(router)["args"]
+    assert options[options.index("--worker-domain") + 1] == pod["subdomain"]
+    longest = services.workers(rendered.an_owner("a" * 40))
+    assert len(longest["metadata"]["name"]) <= 63
 
 
 def test_the_process_is_told_its_slot_its_pod_and_its_ports() -> None:

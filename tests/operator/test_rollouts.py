@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hadis import resources
 from hadis_operator import rollouts
 from hadis_operator.objects import Manifest
 from hadis_operator.rendering import workers
@@ -269,11 +270,105 @@ def test_the_annotation_lets_a_new_rendering_in_once_a_value() -> None:
     assert what_next(a_deployment(), a_deployment(roll="1")) == Rollout(restamp=("w0",))
 
 
+def test_what_somebody_changed_of_a_pod_is_rolled_back_like_a_rollout() -> None:
+    live = [current(slot, edited=True, edited_pod=True) for slot in ("w0", "w1", "w2")]
+    assert decide(*live) == Rollout(roll=("w0",), wait=("w1", "w2"))
+    live[1] = replace(live[1], available=False)
+    assert decide(*live) == Rollout(roll=("w1",), wait=("w0", "w2"))
+    rest = [current(slot, edited=True) for slot in ("w0", "w1", "w2")]
+    assert decide(*rest) == Rollout(restamp=("w0", "w1", "w2"))
+
+
+def test_edits_of_a_pod_are_told_from_others() -> None:
+    one = current("w0")
+    in_pod = rollouts.with_edits(one, ["spec.strategy", "spec.template.spec.hostname"])
+    assert (in_pod.edited, in_pod.edited_pod) == (True, True)
+    beside = rollouts.with_edits(one, ["spec.strategy"])
+    assert (beside.edited, beside.edited_pod) == (True, False)
+    assert rollouts.with_edits(one, []) == one
+
+
+def test_why_no_pod_is_made_is_told_without_names_that_change() -> None:
+    def failing(message: str) -> str:
+        condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+        return rollouts.blocked({"status": {"conditions": [condition]}})
+
+    tries = {
+        failing(f'pods "photos-w0-0a1b2c3d-6d4b-{drawn}" is forbidden: exceeded quota: gpus')
+        for drawn in ("abcde", "fghij")
+    }
+    assert tries == {"exceeded quota: gpus"}
+    assert rollouts.blocked(serving(a_deployment())) == ""
+    assert rollouts.blocked({}) == ""
+
+
+# Defaults of the definitions.
+
+
+def test_a_field_that_later_definitions_bring_with_its_default_rolls_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = a_deployment(("workers.template", {"labels": {"a": "b"}}))
+    later = copy.deepcopy(resources.schema("hadiscascades"))
+    fields = later["properties"]["spec"]["properties"]
+    template = fields["workers"]["properties"]["template"]["properties"]
+    template["novelty"] = {"type": "string", "default": "on"}
+    nested = {"type": "object", "properties": {"depth": {"type": "integer", "default": 3}}}
+    template["more"] = {**nested, "default": {}}
+    fields["models"]["items"]["properties"]["novelty"] = {"type": "boolean", "default": False}
+    monkeypatch.setattr(resources, "schema", lambda plural: later)
+    spec = rendered.a_spec(("workers.template", {"labels": {"a": "b"}}))
+    assert spec["workers"]["template"]["novelty"] == "on"
+    assert spec["workers"]["template"]["more"] == {"depth": 3}
+    assert spec["models"][0]["novelty"] is False
+    after = workers.render(rendered.an_owner(), spec, rendered.an_installation(), "w0")
+    assert what_next(before, after) == Rollout(keep=("w0",))
+    # An author who says something else of it does roll.
+    spec["workers"]["template"]["more"]["depth"] = 4
+    said = workers.render(rendered.an_owner(), spec, rendered.an_installation(), "w0")
+    assert LiveSlot.from_deployment(serving(said)).spec_hash != spec_hash_of(before)
+
+
+def spec_hash_of(deployment: Manifest) -> str:
+    return LiveSlot.from_deployment(serving(deployment)).spec_hash
+
+
+def test_saying_a_default_changes_nothing() -> None:
+    plain = a_deployment(("workers.template", {"labels": {"a": "b"}}))
+    said = a_deployment(("workers.template", {"labels": {"a": "b"}, "startupTimeout": "30m"}))
+    assert spec_hash_of(said) == spec_hash_of(plain)
+    assert spec_hash_of(a_deployment(("workers.template", {}))) == spec_hash_of(a_deployment())
+
+
+DEFAULTS = {
+    "models[].guidance": 0,
+    "models[].dtype": "float32",
+    "workers.template.startupTimeout": "30m",
+    "workers.template.modelCache.claimTemplate.accessModes": ["ReadWriteMany"],
+}
+
+
+def test_a_default_that_slots_are_compared_by_is_never_changed() -> None:
+    """Stored cascades keep the old one: another one would roll every worker of every cluster."""
+    found: dict[str, Any] = {}
+
+    def walk(schema: Manifest, path: str) -> None:
+        if "default" in schema:
+            found[path] = schema["default"]
+        for name, below in schema.get("properties", {}).items():
+            walk(below, f"{path}.{name}" if path else name)
+        if "items" in schema:
+            walk(schema["items"], f"{path}[]")
+
+    walk(resources.schema("hadiscascades")["properties"]["spec"], "")
+    assert {path: found.get(path) for path in DEFAULTS} == DEFAULTS
+
+
 def test_the_hash_of_a_spec_is_the_same_in_every_version() -> None:
     # Another value here rolls every worker of every cluster that is upgraded.
-    assert rollouts.spec_hash(rendered.a_spec(), None) == "ddd1ec1b86e5ac99"
+    assert rollouts.spec_hash(rendered.a_spec(), None) == "ab837ed48bc7bf7d"
     full = rendered.a_spec(
         ("workers.template", {"image": "mine:1", "env": [{"name": "A", "value": "b"}]}),
         ("discriminator", {"source": {"path": "d"}, "kind": "clip"}),
     )
-    assert rollouts.spec_hash(full, "2") == "fdccd612e318e1ca"
+    assert rollouts.spec_hash(full, "2") == "1bee49f67c50d67b"

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from hadis_operator import kube, objects, sweeping
+from hadis_operator import applying, kube, objects, sweeping
 from hadis_operator.kube import Kube
 from hadis_operator.objects import Component, Manifest
+from hadis_operator.rollouts import LiveSlot
+from hadis_operator.slots import Pod
 from hadis_operator.storing import CascadeKey, Store
 from hadis_operator.sweeping import Findings, Sweeper
 from support import clusters, rendered
@@ -49,13 +51,63 @@ def test_another_object_of_the_same_name_takes_its_place_unless_it_is_older() ->
 
 def test_what_nobody_reads_is_not_kept() -> None:
     store = Store()
-    item = a_service()
+    item = a_service(
+        managedFields=[
+            {"manager": "hadis-operator", "fieldsV1": {"f:spec": {"f:type": {}}}},
+            {"manager": "kube-controller-manager", "fieldsV1": {"f:status": {}}},
+        ]
+    )
     del item["kind"], item["apiVersion"]  # as lists have their items
     store.put(kube.SERVICES, item)
     kept = store.get(kube.SERVICES, "images", "photos")
     assert kept is not None
-    assert "managedFields" not in kept["metadata"]
     assert kube.kind_of(kept) is kube.SERVICES
+    # Of the books our own part, which tells what somebody else has changed.
+    assert kept["metadata"]["managedFields"] == ['{"f:spec": {"f:type": {}}}']
+
+
+def test_of_pods_and_slots_the_small_part_is_kept() -> None:
+    """A cluster may have a thousand of them; their specs are most of what they take."""
+    store = Store()
+    pod = clusters.a_live_pod("w0", slot="w0")
+    pod["metadata"] |= {"annotations": {"a": "b"}, "managedFields": [{"manager": "m"}]}
+    pod["spec"] |= {"containers": [{"name": "worker"}]}
+    store.put(kube.PODS, pod)
+    kept = store.get(kube.PODS, "images", "w0")
+    assert kept is not None
+    assert kept["spec"] == {"nodeName": "node-1"}
+    assert not {"annotations", "managedFields"} & kept["metadata"].keys()
+    assert Pod.from_live(kept) == Pod.from_live(pod)
+    given = clusters.a_given()
+    slot = applying.render_slots(given, rendered.an_installation())["w0"]
+    store.put(kube.DEPLOYMENTS, slot)
+    live = applying.live_slots(store, OWNER)["w0"]
+    assert "template" not in live["spec"]
+    assert LiveSlot.from_deployment(live) == LiveSlot.from_deployment(slot)
+
+
+def test_an_object_whose_label_was_taken_away_stays_where_it_was_and_can_go() -> None:
+    noting = Noting()
+    noting.store.put(kube.SERVICES, a_service(10))
+    bare = a_service(11)
+    del bare["metadata"]["labels"]
+    noting.store.put(kube.SERVICES, bare)
+    assert noting.told == [PHOTOS, PHOTOS]
+    assert len(noting.store.owned(kube.SERVICES, OWNER)) == 1
+    assert noting.store.drop(kube.SERVICES, "images", "photos")
+    assert noting.told == [PHOTOS] * 3
+    assert noting.store.owned(kube.SERVICES, OWNER) == []
+
+
+def test_an_object_whose_label_names_another_cascade_by_now_is_that_ones() -> None:
+    noting = Noting()
+    noting.store.put(kube.SERVICES, a_service(10))
+    moved = a_service(11)
+    moved["metadata"]["labels"] = {**moved["metadata"]["labels"], "hadis.dev/cascade": "other"}
+    noting.store.put(kube.SERVICES, moved)
+    assert noting.told[-1] == CascadeKey("images", "other")
+    assert noting.store.owned(kube.SERVICES, OWNER) == []
+    assert noting.store.drop(kube.SERVICES, "images", "photos")
 
 
 def test_a_profile_concerns_the_cascades_that_name_it() -> None:
@@ -142,6 +194,40 @@ async def test_a_watch_that_misses_again_and_again_is_deaf(server: ApiServer, ap
         is_deaf = await sweeper.sweep()
         assert is_deaf is (count == 3)
     assert not await sweeper.sweep()
+
+
+async def test_a_watch_that_is_heard_is_not_deaf_however_much_it_is_behind(
+    server: ApiServer, api: Kube
+) -> None:
+    store = Store()
+    sweeper = Sweeper(api, store)
+    await sweeper.fill()
+    for count in range(2, 8):
+        server.put(clusters.a_live_cascade(("workers.count", count)))
+        sweeper.note_heard(kube.CASCADES, "anywhere")
+        assert not await sweeper.sweep()
+    # Another kind's watch says nothing about it.
+    for count in (8, 9):
+        server.put(clusters.a_live_cascade(("workers.count", count)))
+        sweeper.note_heard(kube.PODS, "images")
+        is_deaf = await sweeper.sweep()
+        assert is_deaf is (count == 9)
+
+
+async def test_what_was_missed_in_numbers_is_listed_and_not_fetched_one_by_one(
+    server: ApiServer, api: Kube
+) -> None:
+    store = Store()
+    sweeper = Sweeper(api, store)
+    await sweeper.sweep()
+    requests = server.requests
+    await sweeper.sweep()
+    quiet = server.requests - requests
+    server.put(*(clusters.a_live_pod(f"w{index}", slot=f"w{index}") for index in range(100)))
+    requests = server.requests
+    await sweeper.sweep()
+    assert server.requests - requests == quiet + 1
+    assert len(store.pods(OWNER)) == 100
 
 
 async def test_a_sweep_keeps_to_its_namespaces(server: ApiServer, api: Kube) -> None:

@@ -1,5 +1,7 @@
 """Where models are: cached, on their way, behind a gate, or nowhere."""
 
+import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,20 +26,28 @@ def models(**errors: str | None) -> dict[str, Any]:
     }
 
 
-def a_fetcher(message: str = "", code: int = 1) -> Pod:
-    ended = {"exitCode": code, "message": message}
-    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+NOW_S = 1_900_000_000.0
+
+
+def a_fetcher(message: str = "", code: int = 1, *, runs_since_s: float | None = None) -> Pod:
+    """A fetching pod whose container has failed and waits for its next try, or is in it."""
+    state: dict[str, Any] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    if runs_since_s is not None:
+        started = datetime.datetime.fromtimestamp(NOW_S - runs_since_s, datetime.UTC)
+        state = {"running": {"startedAt": started.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+    ended = {"terminated": {"exitCode": code, "message": message}}
     return clusters.a_pod(
         "fetch",
         component=Component.FETCHER,
-        ready=False,
-        containerStatuses=[{"state": state, "lastState": {"terminated": ended}}],
+        # Without a readiness probe a container is ready as soon as it runs.
+        ready=runs_since_s is not None,
+        containerStatuses=[{"state": state, "lastState": ended}],
     )
 
 
 def judge(*fetchers: Pod, job: bool | None = None, **workers: dict[str, Any]) -> supplying.Supply:
     statuses = {slot: clusters.a_worker_status(slot, **told) for slot, told in workers.items()}
-    return supplying.judge(statuses, fetchers, job_is_complete=job)
+    return supplying.judge(statuses, fetchers, job_is_complete=job, now_epoch_s=NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +83,85 @@ def test_a_gate_is_told_from_a_missing_model_with_its_own_fix() -> None:
     assert judge(w0=models(large="404: no such repository")).state is SupplyState.NOT_FOUND
 
 
-def test_a_job_that_fails_says_why() -> None:
-    found = judge(a_fetcher(f"progress\n{GATED}"), job=False)
-    assert found.state is SupplyState.GATED
-    assert "Access to model" in found.message
+@pytest.mark.parametrize(
+    ("code", "want"),
+    [
+        (supplying.EXIT_GATED, SupplyState.GATED),
+        (supplying.EXIT_NOT_FOUND, SupplyState.NOT_FOUND),
+        (1, SupplyState.DOWNLOADING),
+        (12, SupplyState.DOWNLOADING),
+    ],
+)
+def test_a_job_that_fails_says_why_in_its_own_words(code: int, want: SupplyState) -> None:
+    found = judge(a_fetcher("progress\nexample/large: do this about it", code), job=False)
+    assert found.state is want
+    assert "example/large: do this about it" in found.message
+    assert "progress" not in found.message
     # One that succeeded after all is of no interest.
-    assert judge(a_fetcher(GATED), job=True).state is SupplyState.CACHED
+    assert judge(a_fetcher("sorry", code), job=True).state is SupplyState.CACHED
+
+
+@pytest.mark.parametrize(
+    ("code", "want_words"),
+    [
+        (supplying.EXIT_GATED, "huggingFace.tokenSecret"),
+        (supplying.EXIT_NOT_FOUND, "spec.models[].source"),
+        (1, "exit code 1"),
+    ],
+)
+def test_a_job_that_fails_without_a_word_is_told_with_a_fix_too(code: int, want_words: str) -> None:
+    assert want_words in judge(a_fetcher("", code), job=False).message
+
+
+def test_a_failure_stands_through_the_next_tries_until_one_outlasts_it() -> None:
+    code = supplying.EXIT_GATED
+    paused = judge(a_fetcher("licence!", code), job=False)
+    trying = judge(a_fetcher("licence!", code, runs_since_s=5.0), job=False)
+    # The status is not written anew with each try.
+    assert trying == paused
+    fetching = judge(
+        a_fetcher("licence!", code, runs_since_s=supplying.RETRY_LASTS_S + 1), job=False
+    )
+    assert fetching.state is SupplyState.DOWNLOADING
+    assert "licence!" not in fetching.message
+
+
+@pytest.mark.parametrize("code", supplying.ENDED_FROM_OUTSIDE)
+def test_a_fetch_that_was_ended_from_outside_has_not_failed(code: int) -> None:
+    found = judge(a_fetcher("ended by signal 15", code), job=False)
+    assert found.state is SupplyState.DOWNLOADING
+    assert "signal" not in found.message
+
+
+UNBOUND = '0/2 nodes are available: persistentvolumeclaim "cache" not found.'
+
+
+def test_a_fetch_whose_pod_cannot_start_is_no_missing_model() -> None:
+    scheduled = {"type": "PodScheduled", "status": "False", "message": UNBOUND}
+    unbound = clusters.a_pod(
+        "fetch", component=Component.FETCHER, ready=False, conditions=[scheduled]
+    )
+    found = judge(unbound, job=False)
+    assert found.state is SupplyState.DOWNLOADING
+    assert UNBOUND in found.message
+    assert "modelCache" in found.message
+    waiting = {"waiting": {"reason": "ImagePullBackOff"}}
+    unpulled = clusters.a_pod(
+        "fetch",
+        component=Component.FETCHER,
+        ready=False,
+        containerStatuses=[{"state": waiting, "image": "x.example/y:z"}],
+    )
+    found = judge(unpulled, job=False)
+    assert "image x.example/y:z cannot be pulled" in found.message
+    assert "modelCache" not in found.message
+
+
+def test_the_newest_pod_of_a_job_speaks_for_it() -> None:
+    lost = replace(a_fetcher("licence!", supplying.EXIT_GATED), name="lost", born="2029")
+    fresh = clusters.a_pod("new", component=Component.FETCHER)
+    assert judge(lost, fresh, job=False).state is SupplyState.DOWNLOADING
+    assert judge(lost, job=False).state is SupplyState.GATED
 
 
 def test_a_discriminator_counts_as_a_model() -> None:

@@ -229,6 +229,20 @@ def test_a_changed_cascade_is_planned_anew_without_patience() -> None:
     assert output.routing.version == 2
 
 
+def test_only_the_first_plan_of_all_is_called_that() -> None:
+    loop = Loop()
+    reasons = [loop.step().summary["because"]]
+    loop.cascade = replace(CASCADE, slo_s=20.0)
+    reasons.append(loop.step().summary["because"])
+    loop.workers = (*loop.workers, a_worker(2))
+    reasons.append(loop.step().summary["because"])
+    assert reasons == [
+        "first plan",
+        "first plan of the changed cascade",
+        "the number of workers has changed",
+    ]
+
+
 def test_disabled_stages_leave_their_rows_out() -> None:
     no_judge = Loop(replace(CASCADE, discriminator_stage=False)).step().plan
     assert no_judge.main_lane.quality_threshold == float("-inf")

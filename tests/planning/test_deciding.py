@@ -1,6 +1,7 @@
 """Staying with a plan or leaving it, in and after an overload."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -63,3 +64,43 @@ def test_the_end_of_an_overload_is_no_change_where_the_plan_in_force_is_the_answ
         assert after.plan.status is not PlanStatus.OVERLOAD
         assert after.plan.reasons.predicted_violation_ratio == 0.0
         assert after.plan.lanes == first.plan.lanes
+
+
+@pytest.mark.parametrize(("changes", "better_at_s"), [(1, 145.0), (2, 400.0)])
+def test_what_becomes_possible_after_an_overload_waits_like_any_better_plan(
+    changes: int, better_at_s: float
+) -> None:
+    answer = decide(SCENES, 60.0, decide(SCENES, 0.5, None, 0.0), 100.0)
+    assert answer.plan.status is PlanStatus.OVERLOAD
+    decision = replace(answer, tenure=replace(answer.tenure, changes=changes))
+    now_s = 100.0
+    while not (decision := decide(SCENES, 2.0, decision, now_s := now_s + 5.0)).changed:
+        assert (decision.plan.status is PlanStatus.OVERLOAD) == (now_s < 120.0)
+    assert now_s == better_at_s
+    assert decision.plan.quality > answer.plan.quality
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05])
+def test_slower_workers_without_load_are_not_told_as_too_much_demand(rate: float) -> None:
+    calm = decide(SCENES, rate, None, 0.0)
+    slower = replace(SCENES, latency_scale=10.0 / calm.plan.latency_s + 1.0)
+    after = decide(slower, rate, calm, 5.0)
+    assert after.changed
+    assert after.because == "the plan in force would miss the deadline: workers have become slower"
+
+
+def test_images_that_wait_are_not_told_as_slower_workers() -> None:
+    calm = decide(SCENES, 0.05, None, 0.0)
+    waiting = replace(SCENES, queue={calm.plan.main_lane.light: 2.0})
+    after = decide(waiting, 0.05, calm, 5.0)
+    assert after.changed
+    assert after.because == (
+        "the plan in force would miss the deadline: images wait, or a model has to be loaded"
+    )
+
+
+def test_demand_that_workers_cannot_carry_is_told_as_such_however_slow_they_are() -> None:
+    calm = decide(SCENES, 0.5, None, 0.0)
+    after = decide(replace(SCENES, latency_scale=2.0), 4.0, calm, 5.0)
+    assert after.changed
+    assert after.because == "the plan in force cannot carry the demand"

@@ -259,6 +259,21 @@ def test_a_wrong_seed_and_an_empty_prompt_never_reach_the_router(
     assert script.generations == []
 
 
+def test_an_empty_prompt_leaves_the_picture_and_its_words_as_they_are(
+    page: Page, ask: Ask, script: Script
+) -> None:
+    expect(page.locator("#headline")).to_have_text("Ask for a picture")
+    ask("")
+    expect(page.locator("#error")).to_contain_text("Describe the picture")
+    expect(page.locator("#headline")).to_have_text("Ask for a picture")
+    ask("a red circle")
+    expect(page.locator("#frame")).to_have_attribute("data-state", "done")
+    told = page.locator("#headline").inner_text()
+    ask("")
+    expect(page.locator("#error")).to_contain_text("Describe the picture")
+    assert page.locator("#headline").inner_text() == told
+
+
 def test_an_answer_that_is_cut_off_is_an_error_that_can_be_tried_again(
     page: Page, ask: Ask, script: Script
 ) -> None:

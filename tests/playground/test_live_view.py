@@ -121,6 +121,9 @@ def test_the_slider_sets_the_rate_and_the_big_button_stops_it(page: Page, script
     expect(page.locator(".load-rate")).to_have_text("3/s")
     expect(slider).to_have_attribute("aria-valuetext", "3 requests a second")
     expect(page.locator(".load-counts")).to_contain_text("Sent120")
+    expect(page.locator(".load-counts")).to_contain_text("Pictures116Late2 (")
+    expect(page.locator(".load-counts")).to_contain_text("No picture3 (")
+    expect(page.locator(".outcomes")).to_contain_text("turned away 3")
     assert script.rates[-1] == 3
     expect(page.locator(".outcomes")).to_contain_text("light 72")
     page.click("#load-stop")

@@ -129,6 +129,8 @@ def test_an_admitted_request_without_an_image_expires_with_no_retry(fleet, event
         client.images.generate(prompt="a circle", extra_headers={"Hadis-Deadline-Seconds": "0.8"})
     assert failed.value.status_code == 504
     assert failed.value.body["hadis"]["outcome"] == "expired"
+    assert "the deadline was 0.8 s" in failed.value.body["message"]
+    assert "quality low" in failed.value.body["message"]
     assert failed.value.response.headers["x-should-retry"] == "false"
     assert 0.5 < time.monotonic() - started_s < 100.0  # far from the cascade's own deadline
     assert fleet.router.router.view.cautions["tiny"].value > admitting.LEAST_CAUTION
@@ -144,6 +146,23 @@ def test_a_deadline_can_be_lowered_but_not_raised(fleet):
     started_s = time.monotonic()
     assert fleet.refused(deadline_s=60).status_code == 504
     assert time.monotonic() - started_s < 10
+
+
+@pytest.mark.parametrize(
+    ("options", "want_way_out"),
+    [
+        ({"quality": "low"}, "Try again later."),
+        ({"quality": "high"}, "without quality high"),
+        ({"model": "big"}, "without naming a model"),
+    ],
+)
+def test_an_expired_request_is_told_its_deadline_and_a_way_out(fleet, options, want_way_out):
+    for worker in (fleet.light, fleet.heavy):
+        worker.renew(broken={"tiny": "hang", "big": "hang"})
+    error = fleet.refused(deadline_s=0.8, **options)
+    assert error.status_code == 504
+    assert "the deadline was 0.8 s" in error.body["message"]
+    assert want_way_out in error.body["message"]
 
 
 def test_the_images_in_the_router_are_bounded(fleet):

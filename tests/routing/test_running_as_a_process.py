@@ -222,6 +222,27 @@ def test_a_drain_ends_at_its_limit_with_an_answer_to_everyone_inside(serve, pati
     assert "Traceback" not in log
 
 
+def test_a_router_that_says_farewell_serves_kept_connections_and_ends_them(serve, patient_file):
+    served = serve(patient_file, "--farewell-seconds", "60")
+    served.until_ready()
+    kept = http.client.HTTPConnection("127.0.0.1", served.told["port"], timeout=30)
+    statuses, closings = [], []
+    for is_last in (False, True):
+        if is_last:
+            served.terminate()
+            served.until(lambda: call("GET", f"{served.probes}/readyz")[1] == "draining\n")
+        kept.request("POST", "/v1/images/generations", json.dumps({"prompt": "a red circle"}))
+        answer = kept.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+        closings.append(answer.getheader("connection"))
+    kept.close()
+    assert statuses == [200, 200]
+    assert closings == [None, "close"]
+    served.terminate()  # a second signal cuts the farewell short
+    assert served.process.wait(30) == 0
+
+
 def test_a_draining_router_refuses_what_is_new_and_a_second_signal_ends_it(serve, patient_file):
     served = serve(patient_file)
     served.worker.renew(broken={"tiny": "hang"})

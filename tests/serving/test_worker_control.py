@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hadis.terms.cascades import Cascade
 from hadis_server import loading, residency
-from hadis_server.pipelines import expected_bytes
+from hadis_server.sizing import expected_bytes
 from support.live_workers import (
     PATIENCE_S,
     LiveWorker,
@@ -20,6 +21,8 @@ from support.live_workers import (
     a_profile,
     a_request,
 )
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -255,7 +258,7 @@ async def test_a_changed_model_that_fits_only_without_its_predecessor_replaces_i
 ) -> None:
     before = a_model("m", folders["sdxl"])
     after = a_model("m", folders["sd3"])
-    smaller, larger = expected_bytes(before), expected_bytes(after)
+    smaller, larger = expected_bytes(before, CPU), expected_bytes(after, CPU)
     assert smaller < larger
     # Room for either, not for both.
     with LiveWorker(a_cascade(before), memory_budget_bytes=larger + smaller // 2) as worker:
@@ -295,7 +298,7 @@ def test_a_model_that_failed_once_and_is_left_out_later_has_no_error_any_more(
     good = a_model("good", models["sd"])
     cascade = a_cascade(a_model("gone", models["gone"]), good)
     # Room for one of the two.
-    with LiveWorker(cascade, memory_budget_bytes=expected_bytes(good) * 3 // 2) as worker:
+    with LiveWorker(cascade, memory_budget_bytes=expected_bytes(good, CPU) * 3 // 2) as worker:
         worker.wait(lambda status: status["models"]["gone"]["error"], within_s=PATIENCE_S)
         worker.wait_resident("good")
         shutil.copytree(models["sd"], tmp_path / "coming").rename(models["gone"])

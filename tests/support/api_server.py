@@ -1,15 +1,15 @@
 """A small Kubernetes API: enough of objects, versions and refusals for the operator's own requests.
 
 It knows no schema and no controllers. Applying merges, and a write that changes nothing makes no
-new version, as on a real server. What was written is on record; `down`, `silent` and `refusals`
-stand in for outages.
+new version, as on a real server. Who set which field is booked, lists as a whole. What was written
+is on record; `down`, `silent` and `refusals` stand in for outages.
 """
 
 import asyncio
 import copy
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from hadis_operator.objects import Manifest
 from hadis_serving import ports
 
 Place = tuple[str, str, str]
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class ApiServer:
     """The objects of a pretended cluster. `silent` makes it accept requests and never answer."""
 
     objects: dict[Place, Manifest] = field(default_factory=dict)
+    books: dict[Place, dict[tuple[str, str], set[Path]]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     down: bool = False
@@ -55,8 +57,23 @@ class ApiServer:
             kind = kube.kind_of(manifest)
             self._keep(kind.plural, copy.deepcopy(manifest))
 
+    def edit(
+        self,
+        plural: str,
+        name: str,
+        change: Callable[[Manifest], object],
+        namespace: str = "images",
+    ) -> None:
+        """Change an object as somebody does by hand."""
+        place = (plural, namespace, name)
+        edited = copy.deepcopy(self.objects[place])
+        change(edited)
+        self._book(place, ("kubectl-edit", "Update"), self.objects[place], edited)
+        self._keep(plural, edited)
+
     def remove(self, plural: str, name: str, namespace: str = "images") -> None:
         del self.objects[(plural, namespace, name)]
+        self.books.pop((plural, namespace, name), None)
         self.version += 1
 
     def get(self, plural: str, name: str, namespace: str = "images") -> Manifest:
@@ -97,9 +114,12 @@ class ApiServer:
     def _read(
         self, plural: str, namespace: str, name: str, request: web.Request
     ) -> web.StreamResponse:
+        is_metadata_only = "PartialObjectMetadata" in request.headers["accept"]
         if name:
             live = self.objects.get((plural, namespace, name))
-            return _refusal(404, f"{name} not found") if live is None else web.json_response(live)
+            if live is None:
+                return _refusal(404, f"{name} not found")
+            return web.json_response({"metadata": live["metadata"]} if is_metadata_only else live)
         wanted = dict(
             pair.split("=") for pair in request.query.get("labelSelector", "").split(",") if pair
         )
@@ -110,7 +130,7 @@ class ApiServer:
             and namespace in ("", inside)
             and wanted.items() <= live["metadata"].get("labels", {}).items()
         ]
-        if "PartialObjectMetadata" in request.headers["accept"]:
+        if is_metadata_only:
             items = [{"metadata": live["metadata"]} for live in items]
         metadata = {"resourceVersion": str(self.version)}
         return web.json_response({"metadata": metadata, "items": items})
@@ -154,15 +174,42 @@ class ApiServer:
                 else:
                     new = _merged(live or {}, body)
         self.writes.append(Write(verb, plural, name, part, manager))
+        if not part:
+            way = (manager, "Apply" if verb == "apply" else "Update")
+            self._book(place, way, live or {}, new, body if verb == "apply" else None)
         if new != live:
             new.setdefault("metadata", {})["namespace"] = namespace
             self._keep(plural, new)
         return web.json_response(self.objects[place])
 
+    def _book(
+        self,
+        place: Place,
+        way: tuple[str, str],
+        before: Manifest,
+        after: Manifest,
+        applied: Manifest | None = None,
+    ) -> None:
+        """Note who owns which field: whoever changes one takes it from everybody else."""
+        old, new = _leaves(before), _leaves(after)
+        changed = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+        books = self.books.setdefault(place, {})
+        for other in books.keys() - {way}:
+            books[other] -= changed
+        if applied is None:
+            books[way] = (books.get(way, set()) | changed) & new.keys()
+        else:
+            books[way] = set(_leaves(applied))
+
     def _keep(self, plural: str, manifest: Manifest) -> None:
         self.version += 1
         metadata = manifest["metadata"]
         place = (plural, metadata.get("namespace", ""), metadata["name"])
+        if place in self.books:
+            metadata["managedFields"] = [
+                {"manager": manager, "operation": operation, "fieldsV1": _fields(paths)}
+                for (manager, operation), paths in self.books[place].items()
+            ]
         metadata.setdefault("uid", str(uuid.uuid4()))
         metadata["resourceVersion"] = str(self.version)
         before = self.objects.get(place, {})
@@ -186,6 +233,33 @@ async def an_api_server() -> AsyncIterator[ApiServer]:
         yield server
     finally:
         await runner.cleanup()
+
+
+UNBOOKED = ("name", "namespace", "uid", "resourceVersion", "generation", "managedFields")
+
+
+def _leaves(manifest: Manifest) -> dict[Path, Any]:
+    """The fields that have an owner, with their values; lists and empty objects are one field."""
+
+    def below(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+        if isinstance(value, dict) and value:
+            for name, member in value.items():
+                yield from below(member, (*path, name))
+        else:
+            yield path, value
+
+    metadata = {k: v for k, v in manifest.get("metadata", {}).items() if k not in UNBOOKED}
+    owned = {k: v for k, v in manifest.items() if k not in ("apiVersion", "kind", "status")}
+    return dict(below({**owned, "metadata": metadata}, ()))
+
+
+def _fields(paths: set[Path]) -> Manifest:
+    fields: Manifest = {}
+    for path in sorted(paths):
+        node = fields
+        for name in path:
+            node = node.setdefault(f"f:{name}", {})
+    return fields
 
 
 def _merged(live: Any, wanted: Any) -> Any:

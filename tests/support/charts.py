@@ -82,9 +82,14 @@ class Rendered:
 
 def render(values: Mapping[str, object] | None = None, *arguments: str) -> Rendered:
     """Return the chart's objects under these values; Refused with helm's words."""
-    text = _helm("template", values, *arguments)
+    text = template(values, *arguments)
     parsed = yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return Rendered(tuple(one for one in parsed if one))
+
+
+def template(values: Mapping[str, object] | None = None, *arguments: str) -> str:
+    """Return the same as helm writes it."""
+    return _helm("template", values, *arguments)
 
 
 def notes(values: Mapping[str, object] | None = None) -> str:

@@ -86,6 +86,11 @@ def a_profile() -> Profile:
     return profiles.read_spec(a_live_profile()["spec"], name="pair", source="a test")
 
 
+def now() -> str:
+    """This second as the API writes it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def a_live_pod(
     name: str,
     *,
@@ -93,11 +98,12 @@ def a_live_pod(
     slot: str = "",
     ready: bool = True,
     address: str = "127.0.0.1",
+    started: str = "",
     **status: Any,
 ) -> Manifest:
-    """A running pod of the cascade; `status` replaces fields of its status."""
+    """A pod of the cascade, running since now or `started`; `status` replaces such fields."""
     owner = rendered.an_owner()
-    started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    started = started or now()
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -105,54 +105,13 @@ def a_request(model: str, **changes: Any) -> dict[str, Any]:
     return {**body, **changes}
 
 
-class LiveWorker:
-    """Starts on entry, stops on exit; `station` is there for what HTTP does not show."""
+class WorkerClient:
+    """What the controller and routers say to a worker, wherever it runs: the ports are known."""
 
-    def __init__(self, cascade: Cascade, profile: Profile | None = None, **settings: Any) -> None:
-        self.settings = replace(
-            Settings(cascade=Path("cascade.yaml"), name="w0", uid="uid-0", device="cpu"), **settings
-        )
-        self._manifests = Manifests(cascade, profile)
-        self._sockets = [ports.bind("127.0.0.1", 0) for _ in range(3)]
-        self.port, self.control_port, self.metrics_port = (
-            ports.port_of(listener) for listener in self._sockets
-        )
-        self._listening = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._version = 0
-
-    def __enter__(self) -> Self:
-        pipelines.quiet()
-        self._thread.start()
-        assert self._listening.wait(PATIENCE_S)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(PATIENCE_S)
-        assert not self._thread.is_alive()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self.station = Station(self.settings, self._manifests)
-        self.station.start()
-        requests, control, metrics = self._sockets
-        probe_app = probes.create_probe_app(
-            healthy=self.station.unhealthy,
-            ready=self.station.unready,
-            registry=self.station.metrics.registry,
-        )
-        self._loop.call_soon(self._listening.set)
-        await servers.serve(
-            [
-                servers.Listener(endpoints.create_requests_app(self.station), requests, "requests"),
-                servers.Listener(endpoints.create_control_app(self.station), control, "control"),
-                servers.Listener(probe_app, metrics, "metrics"),
-            ],
-            self._stop,
-            grace_s=1.0,
-        )
-        await asyncio.to_thread(self.station.close)
+    port: int
+    control_port: int
+    metrics_port: int
+    _version = 0
 
     # What the controller says.
 
@@ -200,29 +159,6 @@ class LiveWorker:
         )
         return an_answer(reply)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the denoising thread from taking work, so that what is sent meanwhile waits."""
-        holding, release = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            holding.set()
-            release.wait(PATIENCE_S)
-
-        self.station.intake.run(hold)
-        assert holding.wait(PATIENCE_S)
-        try:
-            yield
-        finally:
-            release.set()
-
-    async def generate_together(self, bodies: Sequence[dict[str, Any]]) -> list[Answer]:
-        """Like `generate_all`, but nothing is started before everything waits."""
-        with self.held():
-            sent = asyncio.create_task(self.generate_all(bodies))
-            await asyncio.to_thread(self.wait_waiting, len(bodies))
-        return await sent
-
     def wait_waiting(self, count: int) -> None:
         self.wait(lambda status: status["queue"]["waiting"] == count, within_s=PATIENCE_S)
 
@@ -249,6 +185,78 @@ class LiveWorker:
             lambda status: all(status["models"][name]["resident"] for name in names),
             within_s=PATIENCE_S,
         )
+
+
+class LiveWorker(WorkerClient):
+    """Starts on entry, stops on exit; `station` is there for what HTTP does not show."""
+
+    def __init__(self, cascade: Cascade, profile: Profile | None = None, **settings: Any) -> None:
+        self.settings = replace(
+            Settings(cascade=Path("cascade.yaml"), name="w0", uid="uid-0", device="cpu"), **settings
+        )
+        self._manifests = Manifests(cascade, profile)
+        self._sockets = [ports.bind("127.0.0.1", 0) for _ in range(3)]
+        self.port, self.control_port, self.metrics_port = (
+            ports.port_of(listener) for listener in self._sockets
+        )
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self) -> Self:
+        pipelines.quiet()
+        self._thread.start()
+        assert self._listening.wait(PATIENCE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.station = Station(self.settings, self._manifests)
+        self.station.start()
+        requests, control, metrics = self._sockets
+        probe_app = probes.create_probe_app(
+            healthy=self.station.unhealthy,
+            ready=self.station.unready,
+            registry=self.station.metrics.registry,
+        )
+        self._loop.call_soon(self._listening.set)
+        await servers.serve(
+            [
+                servers.Listener(endpoints.create_requests_app(self.station), requests, "requests"),
+                servers.Listener(endpoints.create_control_app(self.station), control, "control"),
+                servers.Listener(probe_app, metrics, "metrics"),
+            ],
+            self._stop,
+            grace_s=1.0,
+        )
+        await asyncio.to_thread(self.station.close)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the denoising thread from taking work, so that what is sent meanwhile waits."""
+        holding, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            holding.set()
+            release.wait(PATIENCE_S)
+
+        self.station.intake.run(hold)
+        assert holding.wait(PATIENCE_S)
+        try:
+            yield
+        finally:
+            release.set()
+
+    async def generate_together(self, bodies: Sequence[dict[str, Any]]) -> list[Answer]:
+        """Like `generate_all`, but nothing is started before everything waits."""
+        with self.held():
+            sent = asyncio.create_task(self.generate_all(bodies))
+            await asyncio.to_thread(self.wait_waiting, len(bodies))
+        return await sent
 
 
 UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=None)

@@ -42,6 +42,7 @@ class PretendedPod:
     silent: bool = False
     refusing: bool = False
     runner: web.AppRunner | None = None
+    started: str = field(default_factory=clusters.now)
 
     @property
     def uid(self) -> str:
@@ -51,7 +52,12 @@ class PretendedPod:
         """The pod as the API has it."""
         component = Component.WORKER if self.slot else Component.ROUTER
         return clusters.a_live_pod(
-            self.name, component=component, slot=self.slot, address=self.address, **changes
+            self.name,
+            component=component,
+            slot=self.slot,
+            address=self.address,
+            started=self.started,
+            **changes,
         )
 
     def body(self) -> OpenBody:

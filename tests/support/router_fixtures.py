@@ -83,11 +83,13 @@ class RouterUnderTest:
         timings: Timings | None = None,
         keys: ApiKeys | None = None,
         load_url: str | None = None,
+        worker_domain: str = "",
     ) -> None:
         settings = Settings(
             cascade_file=folder / "cascade.yaml",
             uid="router-uid",
             load_url=load_url,
+            worker_domain=worker_domain,
             timings=timings or Timings(),
         )
         self.router = Router(settings, cascade or a_cascade(), profile or a_profile())

@@ -252,7 +252,12 @@ def create_app(script: Script) -> FastAPI:
         if not script.load:
             return failure(404, {"message": "no load process"}, {})
         sent = int(script.rate * 40)
-        ends = {"served_light": sent * 6 // 10, "escalated": sent // 5, "served_heavy": sent // 6}
+        ends = {
+            "served_light": sent * 6 // 10,
+            "escalated": sent // 5,
+            "served_heavy": sent // 6,
+            "rejected": sent // 40,
+        }
         return JSONResponse({
             "rate": script.rate, "max_rate": 200.0, "sent": sent,
             "completed": sum(ends.values()), "late": sent // 60, "by_outcome": ends,

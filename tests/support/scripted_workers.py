@@ -288,11 +288,18 @@ async def _until_gone(receive: Receive) -> None:
 class RunningWorker:
     """A scripted worker served by a thread of this process."""
 
-    def __init__(self, name: str, script: Script | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        script: Script | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.script = script or Script()
         self.worker = ScriptedWorker(self.script, name=name)
-        listener = ports.bind("127.0.0.1", 0)
-        self.address = f"127.0.0.1:{ports.port_of(listener)}"
+        listener = ports.bind(host, port)
+        self.address = f"{host}:{ports.port_of(listener)}"
         self._listener = listener
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)

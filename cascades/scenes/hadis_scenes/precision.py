@@ -1,6 +1,7 @@
 """Compute in bfloat16 where the processor has it.
 
-A CPU without bfloat16 instructions emulates them, several times slower than single precision.
+CPUs and GPUs without bfloat16 instructions emulate them, several times slower than single
+precision.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 @cache
 def has_bfloat16(device: str) -> bool:
     """Tell whether a device computes in bfloat16 at full speed."""
-    return device != "cpu" or bool(torch.cpu._is_avx512_bf16_supported())
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def bulk(device: str, *, enabled: bool = True) -> torch.autocast:

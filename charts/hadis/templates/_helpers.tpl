@@ -26,18 +26,22 @@
 {{- /* The labels that select the operator's pods; never change them. */ -}}
 {{- define "hadis.selectorLabels" -}}
 app.kubernetes.io/name: hadis-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{- /* Labels of every object. Ours stand beside commonLabels: selectors and policies rest on them. */ -}}
 {{- define "hadis.labels" -}}
-{{ include "hadis.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: hadis
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $ours := include "hadis.selectorLabels" . | fromYaml -}}
+{{- $_ := set $ours "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $ours "app.kubernetes.io/part-of" "hadis" -}}
+{{- $_ := set $ours "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge $ours (default (dict) .Values.commonLabels)) -}}
+{{- end -}}
+
+{{- /* The same of an object that others select by labels of theirs, which stand. Input: `root` and `labels`. */ -}}
+{{- define "hadis.labelsWith" -}}
+{{- toYaml (merge (dict) (default (dict) .labels) (include "hadis.labels" .root | fromYaml)) -}}
 {{- end -}}
 
 {{- /* The reference of one image. Input: a dict of `image` and `root`. */ -}}

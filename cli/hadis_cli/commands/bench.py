@@ -23,7 +23,7 @@ from hadis_cli.benching import arrivals, books, sending
 @click.option(
     "--prompts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="One prompt a line.  [default: the endpoint's own examples]",
+    help="Text, one prompt a line.  [default: the endpoint's own examples]",
 )
 @click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Requests a second.")
 @click.option(
@@ -32,7 +32,7 @@ from hadis_cli.benching import arrivals, books, sending
 @click.option(
     "--trace",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Send a recorded trace instead: one arrival_ms,prompt_index a line.",
+    help="Send a recorded trace instead: one arrival_ms,prompt_index a line, indexes from 1.",
 )
 @click.option(
     "--slo",

@@ -23,12 +23,14 @@ SHOWN = (
     ("seed", "seed"),
     ("hardness", "hardness"),
     ("quality_score", "quality score"),
+    ("heavy_quality_score", "heavy image's score"),
     ("thresholds", "thresholds"),
     ("plan_version", "plan"),
     ("queue_s", "queued"),
     ("generate_s", "generated"),
     ("total_s", "total"),
     ("unknown_words", "unknown words"),
+    ("ignored", "ignored"),
 )
 
 
@@ -49,7 +51,10 @@ SHOWN = (
     show_default=True,
     help="auto lets the plan decide, low is the light model only, high the heavy one only.",
 )
-@click.option("--model", help="Pin one model of the cascade instead of letting the plan decide.")
+@click.option(
+    "--model",
+    help="Pin one model of the cascade instead of letting the plan decide; --quality is ignored.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
     prompt: str,

@@ -28,7 +28,8 @@ def load(path: Path) -> Manifests:
     if cascade.profile_name is not None and read.profile is None:
         faults.append(
             f"spec.profile.name: no HadisProfile {cascade.profile_name!r} follows in this file; "
-            "on one machine it must"
+            f"on one machine it must. Measure it: hadis profile --cascade {path} --prompts F --out "
+            "DIR --update"
         )
     if faults:
         raise InvalidManifest(_listed(path, faults), field=faults[0].partition(":")[0])

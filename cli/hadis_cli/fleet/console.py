@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 TAIL_EVERY_S = 0.25
@@ -26,14 +29,13 @@ class Teller:
     def __call__(self, message: str) -> None:
         """Say one thing that happened."""
         LOG.info("%s", message)
-        stamp = time.strftime("%H:%M:%S")
-        self.console.print(f"[dim]{stamp}[/dim] ", message, markup=True, soft_wrap=True, sep="")
+        self.console.print(f"[dim]{_now()}[/dim] {message}", markup=True, soft_wrap=True)
 
     def trouble(self, message: str) -> None:
         """Say what is wrong and needs a person."""
         LOG.error("%s", message)
-        self.console.print("error: ", style="bold red", end="")
-        self.console.print(message, markup=False, soft_wrap=True)
+        said = Text.assemble((_now(), "dim"), " ", ("error: ", "bold red"), message)
+        self.console.print(said, soft_wrap=True)
 
     @contextmanager
     def waiting(self, message: str) -> Iterator[None]:
@@ -51,6 +53,10 @@ class Teller:
         """Change what the spinner says."""
         if self._status is not None:
             self._status.update(message)
+
+
+def _now() -> str:
+    return time.strftime("%H:%M:%S")
 
 
 async def follow_logs(folder: Path, console: Console) -> None:
@@ -76,6 +82,20 @@ def announce(url: str) -> None:
     """Print the URL on stdout, where scripts read it."""
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()
+
+
+def own_call() -> str:
+    """Return how to call this very program from another terminal of the same person.
+
+    Its name where PATH finds this installation by it; else the path of the program that runs.
+    """
+    program = Path(sys.argv[0]).absolute()
+    if program.stem != "hadis":  # started by `python -m`
+        return f"{shlex.quote(sys.executable)} -m hadis_cli.main"
+    found = shutil.which("hadis")
+    if found is not None and Path(found).resolve() == program.resolve():
+        return "hadis"
+    return shlex.quote(str(program))
 
 
 def log_to(path: Path) -> None:

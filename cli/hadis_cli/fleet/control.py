@@ -95,6 +95,8 @@ class Controller:
         self._output, self._state = output, output.state
         for event in output.events:
             self._tell(event)
+        if not self.serving.is_set():
+            self._tell_once("loading weights; requests are served once the plan's models are there")
 
     def _report_broken(self, view: View) -> None:
         """Tell each reason why a model does not load once; give up when nothing ever will."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiohttp
+from rich.markup import escape
 
 from hadis.errors import HadisError, InvalidInput, NeverRetry
 from hadis.wire.manifests import Manifests
@@ -95,7 +96,8 @@ async def _until_served(
                 raise NeverRetry(f"{slot.name} cannot run; its log is {slot.log}")
         up = sum(slot.is_up for slot in members.workers.values())
         router = "router is up" if members.router.is_up else "router is starting"
-        tell.progress(f"{router}, {up} of {len(members.workers)} workers are up")
+        workers = _workers(len(members.workers))
+        tell.progress(f"{router}, {up} of {workers} up" + (", loading weights" if up else ""))
 
 
 async def _follow(chosen: Options, members: Members, tell: Teller) -> None:
@@ -174,12 +176,17 @@ def _say_what_is_ignored(given: Manifests, chosen: Options, tell: Teller) -> Non
 def _welcome(chosen: Options, members: Members, tell: Teller, took_s: float) -> None:
     host = "127.0.0.1" if chosen.host in ("0.0.0.0", "::", "localhost") else chosen.host
     url = f"http://[{host}]:{chosen.port}" if ":" in host else f"http://{host}:{chosen.port}"
-    tell(f"ready after {took_s:.1f} s with {members.count} workers; Ctrl-C drains and stops")
-    tell(f"the page: {url}    the API: {url}/v1    try: hadis generate 'a red circle' --url {url}")
+    tell(f"ready after {took_s:.1f} s with {_workers(members.count)}; Ctrl-C drains and stops")
+    call = escape(f"{console.own_call()} generate 'a red circle' --url {url}")
+    tell(f"the page: {url}    the API: {url}/v1    try: {call}")
     console.announce(url)
     if chosen.open_browser and _has_display():
         # A browser may take long to answer, and may write to our terminal.
         asyncio.get_running_loop().run_in_executor(None, webbrowser.open, url)
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _has_display() -> bool:

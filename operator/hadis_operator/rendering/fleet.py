@@ -4,7 +4,7 @@ The plan comes first, because pods mount it; the network's rules before the pods
 the routers last. Slots are rolled by `hadis_operator.rollouts`, a few at a time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from hadis_operator import objects
@@ -46,18 +46,25 @@ def render(
 
 
 def unwritten(
-    rendered: Iterable[Manifest], live: Mapping[tuple[str, str], Manifest]
+    rendered: Iterable[Manifest],
+    live: Mapping[tuple[str, str], Manifest],
+    *,
+    edited: Collection[tuple[str, str]] = (),
 ) -> list[Manifest]:
-    """Return, in order, what the cluster lacks or has from another rendering.
+    """Return, in order, what the cluster lacks, has from another rendering, or has changed.
 
-    `live` holds the cascade's own objects by `objects.identity`. A Job that must be replaced is not
-    among the answers while the old one is there: see `replaced`.
+    `live` holds the cascade's own objects by `objects.identity`, `edited` names those that somebody
+    has changed by hand. A Job that must be replaced is not among the answers while the old one is
+    there: see `superfluous`.
     """
     return [
         manifest
         for manifest in rendered
-        if not objects.is_current(live.get(objects.identity(manifest)), manifest)
-        and not (manifest["kind"] in CREATED_ONCE and objects.identity(manifest) in live)
+        if (identity := objects.identity(manifest)) not in live
+        or (
+            manifest["kind"] not in CREATED_ONCE
+            and (identity in edited or not objects.is_current(live[identity], manifest))
+        )
     ]
 
 

@@ -18,6 +18,8 @@ STARTUP_S = 120
 """spaCy and the word lists take seconds, on a crowded node a minute."""
 PRE_STOP_S = 5
 """Services and ingresses take a few seconds to stop sending requests to a pod that leaves."""
+FAREWELL_S = 5
+"""Clients that keep a connection are not led elsewhere by a Service: their next answer ends it."""
 LAST_ANSWERS_S = 15
 """After the drain: answers that are still on the way to slow clients."""
 
@@ -54,7 +56,10 @@ def _pod(owner: Owner, spec: Mapping[str, Any], installation: Installation) -> M
     slo_s = pods.seconds(spec["slo"]["latency"])
     return {
         **pods.identity(installation),
-        "terminationGracePeriodSeconds": PRE_STOP_S + math.ceil(slo_s) + LAST_ANSWERS_S,
+        "terminationGracePeriodSeconds": PRE_STOP_S
+        + FAREWELL_S
+        + math.ceil(slo_s)
+        + LAST_ANSWERS_S,
         # A wish only: on one node all routers share it.
         "topologySpreadConstraints": [
             {
@@ -64,17 +69,19 @@ def _pod(owner: Owner, spec: Mapping[str, Any], installation: Installation) -> M
                 "labelSelector": {"matchLabels": objects.selector(owner, Component.ROUTER)},
             }
         ],
-        "containers": [_container(spec, installation, slo_s)],
+        "containers": [_container(owner, spec, installation, slo_s)],
         "volumes": _volumes(owner, spec),
     }
 
 
-def _container(spec: Mapping[str, Any], installation: Installation, slo_s: float) -> Manifest:
+def _container(
+    owner: Owner, spec: Mapping[str, Any], installation: Installation, slo_s: float
+) -> Manifest:
     return {
         "name": CONTAINER,
         **pods.image(installation.router_image),
         "command": ["python", "-m", "hadis_router"],
-        "args": _arguments(spec, slo_s),
+        "args": _arguments(owner, spec, slo_s),
         "env": pods.environment(
             [
                 pods.field_variable("POD_NAME", "metadata.name"),
@@ -94,7 +101,7 @@ def _container(spec: Mapping[str, Any], installation: Installation, slo_s: float
     }
 
 
-def _arguments(spec: Mapping[str, Any], slo_s: float) -> list[str]:
+def _arguments(owner: Owner, spec: Mapping[str, Any], slo_s: float) -> list[str]:
     options = {
         "cascade": pods.CASCADE_FILE,
         "host": "0.0.0.0",
@@ -105,6 +112,9 @@ def _arguments(spec: Mapping[str, Any], slo_s: float) -> list[str]:
         "name": "$(POD_NAME)",
         "uid": "$(POD_UID)",
         "drain-seconds": pods.number(slo_s),
+        "farewell-seconds": FAREWELL_S,
+        # A pod that is made while the operator is away is found by its slot's name.
+        "worker-domain": naming.workers(owner),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [*words, *(["--insecure"] if _keys(spec) is None else ["--api-keys-file", KEYS_DIR])]

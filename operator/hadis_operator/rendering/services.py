@@ -41,7 +41,8 @@ def router(owner: Owner, spec: Mapping[str, Any]) -> Manifest:
 def workers(owner: Owner) -> Manifest:
     """Return the headless Service of the workers, those that still load included.
 
-    Routers reach workers by address, not by this name: it serves monitoring and people.
+    Routers reach workers by address. Below this name each slot has one of its own, which leads
+    them to a pod that was made while no operator could tell its address.
     """
     return objects.build(
         owner,

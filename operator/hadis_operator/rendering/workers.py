@@ -77,6 +77,9 @@ def pod_template(
     content: Manifest = {
         **pods.identity(installation, author),
         **_placement(owner, author, installation),
+        # With the headless Service: a name that outlives the pod, for routers without an operator.
+        "hostname": slot,
+        "subdomain": naming.workers(owner),
         "terminationGracePeriodSeconds": _grace_s(spec),
         "containers": [_container(owner, spec, installation, slot)],
         "volumes": _volumes(owner, spec),

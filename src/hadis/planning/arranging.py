@@ -76,7 +76,17 @@ def at(
 
 def carries(problem: Problem, arrangement: Arrangement) -> bool:
     """Whether the arrangement's workers keep up and no path takes longer than the SLO."""
-    return arrangement.latency_s <= problem.slo_s + 1.0 / tables.US_PER_S and all(
+    return is_in_time(problem, arrangement) and keeps_up(problem, arrangement)
+
+
+def is_in_time(problem: Problem, arrangement: Arrangement) -> bool:
+    """Whether no path takes longer than the SLO."""
+    return arrangement.latency_s <= problem.slo_s + 1.0 / tables.US_PER_S
+
+
+def keeps_up(problem: Problem, arrangement: Arrangement) -> bool:
+    """Whether no pool is busy for more of its time than it may be."""
+    return all(
         load <= problem.utilisation_limit * arrangement.workers.get(name, 0) + tables.ROUNDING
         for name, load in arrangement.load.items()
     )

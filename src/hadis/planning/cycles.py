@@ -153,6 +153,7 @@ def _decide(
         forecast,
         given.snapshot.now_s,
         on_overload=planner.on_overload,
+        anew=_why_anew(given, state, problem.workers),
         solve=solver,
     )
 
@@ -219,7 +220,16 @@ def _basis(given: CycleInput, workers: int) -> tuple[object, ...]:
     cascade = given.cascade
     stages = (cascade.router_stage, cascade.discriminator_stage, cascade.deliver)
     planner = replace(cascade.planner, interval_s=0.0, demand_smoothing=0.0)
-    return cascade.models, stages, cascade.slo_s, planner, workers, given.profile
+    return cascade.models, stages, cascade.slo_s, planner, given.profile, workers
+
+
+def _why_anew(given: CycleInput, state: CycleState, workers: int) -> str:
+    """Return why a plan is made that takes no account of the one before."""
+    if state.plan is None:
+        return "first plan"
+    if state.basis[:-1] != _basis(given, workers)[:-1]:
+        return "first plan of the changed cascade"
+    return "the number of workers has changed"
 
 
 def _events(

@@ -87,12 +87,14 @@ def decide(
     now_s: float,
     *,
     on_overload: OnOverload,
+    anew: str = "first plan",
     solve: Solve = solving.solve,
 ) -> Decision:
     """Return the plan to be in force from now on.
 
     `problem` states everything but the demand and the utilisation, which differ between holding a
-    plan (the mean) and making one (with headroom).
+    plan (the mean) and making one (with headroom). `anew` is the reason for a plan where there is
+    no current one.
     """
     if forecast.stepped_at_s > tenure.stepped_at_s:
         tenure = replace(tenure, stepped_at_s=forecast.stepped_at_s, changes=0)
@@ -107,7 +109,7 @@ def decide(
         utilisation_limit=plan_utilisation(problem.workers),
     )
     if current is None:
-        return _change(solve(make), hold, tenure, now_s, "first plan")
+        return _change(solve(make), hold, tenure, now_s, anew)
 
     held = solving.refresh(hold, current)
     arrangement = arranging.at(hold, held.mix, held.workers, held.batch)
@@ -130,12 +132,25 @@ def decide(
         candidate = replace(solving.solve(hold), solve_s=candidate.solve_s)
     if candidate.status is PlanStatus.OVERLOAD:
         return _overload(candidate, held, hold, tenure, now_s, on_overload)
-    if overloaded and fits and now_s - tenure.changed_at_s < PATIENCE_S[0]:
-        return Decision(held, False, "waiting until the overload is over for good", tenure)
-    why = "the overload is over" if overloaded else "the plan in force cannot carry the demand"
-    if fits and _same(candidate, held):
-        return Decision(_restated(held, candidate, missed=0.0), False, why, tenure)
-    return _change(candidate, hold, tenure, now_s, why)
+    if overloaded and fits:
+        if now_s - tenure.changed_at_s < PATIENCE_S[0]:
+            return Decision(held, False, "waiting until the overload is over for good", tenure)
+        # From here on it is a plan that carries the demand, and no better one is in a hurry.
+        calm = _restated(held, candidate, missed=0.0)
+        return Decision(calm, False, "the overload is over", tenure)
+    because = "the plan in force cannot carry the demand"
+    if not overloaded and arranging.keeps_up(hold, arrangement):
+        because = f"the plan in force would miss the deadline: {_delay(hold, held)}"
+    return _change(candidate, hold, tenure, now_s, because)
+
+
+def _delay(hold: Problem, held: Plan) -> str:
+    """Tell what has made the path of a plan too long that was in time when it was made."""
+    unhindered = replace(hold, queue={}, swap_s={}, residual_s={})
+    arrangement = arranging.at(unhindered, held.mix, held.workers, held.batch)
+    if arranging.is_in_time(unhindered, arrangement):
+        return "images wait, or a model has to be loaded"
+    return "workers have become slower"
 
 
 def _overload(
@@ -160,9 +175,15 @@ def _overload(
 
 
 def _restated(held: Plan, candidate: Plan, *, missed: float) -> Plan:
-    """Return the plan in force as the solution that was compared with it leaves it."""
+    """Return the plan in force with the status of the solution that was compared with it.
+
+    `missed` is the share of the demand that it does not carry.
+    """
+    status = candidate.status
+    if status is PlanStatus.OPTIMAL and not _same(candidate, held):
+        status = PlanStatus.FEASIBLE
     reasons = replace(held.reasons, predicted_violation_ratio=missed)
-    return replace(held, status=candidate.status, solve_s=candidate.solve_s, reasons=reasons)
+    return replace(held, status=status, solve_s=candidate.solve_s, reasons=reasons)
 
 
 def _change(plan: Plan, hold: Problem, tenure: Tenure, now_s: float, because: str) -> Decision:

@@ -11,8 +11,6 @@ from hadis.planning.snapshots import ObservedWorker
 from hadis.planning.states import CycleInput, CycleState
 from hadis.terms.ids import ModelName
 
-GRACE_S = 15.0
-"""A worker that fell silent counts for the plan this long: most are back by then."""
 QUEUE_MEMORY_S = 15.0
 """Time over which waiting requests are averaged: Little's law speaks of averages."""
 SCALE_MEMORY_S = 15.0
@@ -58,7 +56,7 @@ def observe(given: CycleInput) -> CycleState:
         seen_at_s={
             name: at_s
             for name, at_s in seen.items()
-            if name not in leaving and at_s >= snapshot.now_s - GRACE_S
+            if name not in leaving and at_s >= snapshot.now_s - given.grace_s
         },
     )
 

@@ -13,7 +13,7 @@ class PlanStatus(StrEnum):
     """How good the plan is known to be."""
 
     OPTIMAL = "optimal"  # proved: no configuration within the constraints is better
-    FEASIBLE = "feasible"  # within the constraints, but not proved to be the best
+    FEASIBLE = "feasible"  # within the constraints, not known to be the best
     OVERLOAD = "overload"  # nothing carries the demand in time: fewest predicted violations
 
 

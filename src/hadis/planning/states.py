@@ -14,6 +14,10 @@ from hadis.terms.cascades import Cascade
 from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
 
+GRACE_S = 15.0
+"""A worker that fell silent counts for the plan this long, where the shell does not say otherwise:
+most are back by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class CycleState:
@@ -48,7 +52,8 @@ class CycleInput:
 
     `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
     in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
-    a worker takes to load a model.
+    a worker takes to load a model. `grace_s` is for how long a worker counts that is no longer in
+    the snapshot.
     """
 
     cascade: Cascade
@@ -58,6 +63,7 @@ class CycleInput:
     latency_scale: float = 1.0
     overhead_s: float | None = None
     swap_s: Mapping[ModelName, float] = field(default_factory=dict)
+    grace_s: float = GRACE_S
 
     @property
     def longest_swap_s(self) -> float:

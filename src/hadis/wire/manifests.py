@@ -157,7 +157,8 @@ def _crossing(admitted: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
             yield Problem(
                 f"spec.models[{index}].name",
                 f"{model['name']!r} is not in the HadisProfile {name!r}; "
-                "measure it with hadis profile or remove the model",
+                "take that profile out of the file and measure every model with hadis profile "
+                "--cascade FILE --update, or remove the model",
             )
 
 

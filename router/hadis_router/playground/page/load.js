@@ -86,12 +86,15 @@ export function createLoadPanel() {
       showRate(load.rate);
     }
     const { sent = 0, completed = 0, late = 0, by_outcome: outcomes = {} } = load;
-    ui.counts.replaceChildren(...[["Sent", count(sent)], ["Completed", count(completed)], ["Late", completed ? `${count(late)} (${percent(late / completed)})` : count(late)]]
+    const pictures = Object.entries(outcomes).reduce((sum, [name, n]) => sum + (OUTCOMES[name]?.picture ? n : 0), 0);
+    ui.counts.replaceChildren(...[["Sent", count(sent)], ["Pictures", count(pictures)], ["Late", share(late, pictures)], ["No picture", share(completed - pictures, completed)]]
       .map(([term, value]) => el("div", {}, el("dt", { text: term }), el("dd", { text: value }))));
     const total = Object.values(outcomes).reduce((sum, n) => sum + n, 0);
     ui.outcomes.replaceChildren(...Object.entries(OUTCOMES).filter(([name]) => outcomes[name]).map(([name, { label, tone }]) =>
       el("li", { title: percent(outcomes[name] / total) }, el("i", { vars: { "--dot": pathColour(tone) } }), `${label} `, el("b", { text: count(outcomes[name]) }))));
   }
+
+  const share = (part, whole) => (whole ? `${count(part)} (${percent(part / whole)})` : count(part));
 
   function explain(text) {
     gone = true;

@@ -46,7 +46,7 @@ export function createStudio({ onPicture }) {
       body = readRequest();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      fail(error);
+      showError(ui.error, error, null); // nothing was asked, so the picture shown is still the last one
       return;
     }
     await draw(body);
@@ -96,7 +96,7 @@ export function createStudio({ onPicture }) {
     return { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, prompt, requested: { quality, model }, image, kind, hadis, size, at: Date.now() };
   }
 
-  function fail(error, again = null) {
+  function fail(error, again) {
     state.failed = error;
     if (!current()) state.stage = "failed";
     showError(ui.error, error, again);

@@ -121,12 +121,13 @@ export function errorTitle(error) {
   }[error.status] ?? { rejected: "Too busy right now", expired: "It did not finish in time", failed: "No picture this time" }[error.outcome] ?? "Something went wrong";
 }
 
+// `picture`: whether the request ended in one.
 export const OUTCOMES = {
-  served_light: { label: "light", tone: "light" },
-  served_heavy: { label: "heavy", tone: "heavy" },
-  escalated: { label: "escalated", tone: "escalated" },
-  degraded: { label: "degraded", tone: "degraded" },
-  rejected: { label: "rejected", tone: "bad" },
+  served_light: { label: "light", tone: "light", picture: true },
+  served_heavy: { label: "heavy", tone: "heavy", picture: true },
+  escalated: { label: "escalated", tone: "escalated", picture: true },
+  degraded: { label: "degraded", tone: "degraded", picture: true },
+  rejected: { label: "turned away", tone: "bad" },
   expired: { label: "expired", tone: "bad" },
   failed: { label: "failed", tone: "bad" },
   cancelled: { label: "cancelled", tone: "degraded" },

@@ -1,0 +1,229 @@
+"""Steps of the load: how soon workers hear of them, what is written for them, and what they cost.
+
+Each step is one that the plan in force cannot carry, found from how busy the plan expects its
+workers to be, so that slow machines and fast ones are asked for the same.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from cluster.lab.capacity import beyond
+from cluster.lab.cascades import Cascade, restarts
+from cluster.lab.clients import Load
+from cluster.lab.figures import Figures, percentile
+from cluster.lab.lengths import Lengths
+from cluster.lab.listening import Reports
+from cluster.lab.prometheus import Prometheus
+from cluster.lab.releases import Release
+from cluster.lab.waiting import NotYet, until
+from cluster.lab.writes import Write, Writes
+from hadis_operator import kube, objects
+
+LOW = 0.3
+MOST = 3.0
+"""Images a second that two workers on two cores can still draw in time, beside everything else."""
+INTERVAL_S = 5.0
+HEARD_S = INTERVAL_S + 2.0
+SETTLED_S = 6.0
+RETURN_S = 90.0
+"""Two plans may follow a step down, after 20 and after 45 seconds."""
+HOLDS_S = 1.0
+"""A scrape this long after a step holds it: by then the new load's requests are most of those new
+since the scrape before."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One step of the load."""
+
+    rate: float
+    scraped_s: float
+    """The first scrape that holds it, on the monotonic clock."""
+    heard_s: float
+    """The first new version that a worker reported."""
+    settled_s: float
+    """The last new version of the routing table that it brought."""
+
+
+@dataclass(slots=True)
+class Scenario:
+    """What the steps left behind."""
+
+    load: Load
+    writes: Writes
+    home: dict[str, Any]
+    """The plan under the low load."""
+    steps: list[Step] = field(default_factory=list)
+    back: dict[str, Any] = field(default_factory=dict)
+    """The plan after the load was gone."""
+    restarts: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    counted: tuple[float, float] = (0.0, 0.0)
+    """Images that the routers have counted as ended, before and after."""
+    began_s: float = 0.0
+
+
+@pytest.fixture(scope="module")
+def stepped(
+    scenes: Cascade,
+    installed: Release,
+    prometheus: Prometheus,
+    writes: Writes,
+    lasting: Lengths,
+) -> Iterator[Scenario]:
+    with Reports.of(scenes) as reports, Load.on(scenes.url, 0.0) as load:
+        counted = _ended(scenes)
+        load.rate = LOW
+        _settle(scenes, 3 * SETTLED_S)
+        scenario = Scenario(load, writes, scenes.status["plan"], began_s=time.monotonic())
+        pods = restarts(scenes.pods())
+        for _ in range(lasting.steps):
+            rate = beyond(scenes, installed, load.rate)
+            if rate > MOST:
+                load.rate = LOW
+                _returned(scenes, scenario.home)
+                rate = min(MOST, beyond(scenes, installed, load.rate))
+            scenario.steps.append(_step(scenes, prometheus, reports, load, rate))
+        load.rate = LOW
+        scenario.back = _returned(scenes, scenario.home)
+        load.stop()
+        scenario.restarts = (pods, restarts(scenes.pods()))
+        scenario.counted = (counted, _ended(scenes))
+        yield scenario
+
+
+def _step(
+    scenes: Cascade, prometheus: Prometheus, reports: Reports, load: Load, rate: float
+) -> Step:
+    versions = {slot: report.version for slot, report in reports.newest().items()}
+    to_monotonic_s = time.monotonic() - time.time()
+    stepped_s = load.step(rate)
+    heard = until(
+        f"a worker hears of a step to {rate:.2f} images a second",
+        lambda: [
+            report
+            for report in reports.since(stepped_s)
+            if report.version > versions.get(report.slot, 0)
+        ],
+        4 * HEARD_S,
+        every_s=0.1,
+    )[0]
+    settled_s = _settle(scenes, SETTLED_S)
+    scrapes = [at_s + to_monotonic_s for at_s in _scrapes(prometheus)]
+    scraped_s = min(at_s for at_s in scrapes if at_s >= stepped_s + HOLDS_S)
+    return Step(rate, scraped_s, heard.at_s, settled_s)
+
+
+def _scrapes(prometheus: Prometheus) -> list[float]:
+    """Return when the router was scraped, in seconds of the epoch."""
+    query = 'hadis_demand_images_total{namespace="images",cascade="scenes",step="arrived"}[120s]'
+    return [float(value[0]) for one in prometheus.ask(query) for value in one["values"]]
+
+
+def _settle(scenes: Cascade, quiet_s: float) -> float:
+    """Wait until the routing table has been the same for a while; return when it last changed."""
+    version, since_s = 0, time.monotonic()
+
+    def quiet() -> bool:
+        nonlocal version, since_s
+        told = scenes.told()["plan"]["version"]
+        if told != version:
+            version, since_s = told, time.monotonic()
+        return time.monotonic() - since_s >= quiet_s
+
+    until("the plan has settled", quiet, 120)
+    return since_s
+
+
+def _returned(scenes: Cascade, home: dict[str, Any]) -> dict[str, Any]:
+    """Wait for a plan as good as that under the low load; return it."""
+
+    def returned() -> dict[str, Any]:
+        plan = dict(scenes.status["plan"])
+        if plan["quality"]["value"] < home["quality"]["value"] - 0.03:
+            raise NotYet(f"{plan['light']} and {plan['heavy']}: {plan['quality']}")
+        return plan
+
+    return until("the plan of the low load is back", returned, RETURN_S)
+
+
+def _ended(scenes: Cascade) -> float:
+    return float(sum(scenes.told()["demand"]["counts"]["outcomes"].values()))
+
+
+def test_workers_hear_of_a_step_within_an_interval(stepped: Scenario, figures: Figures) -> None:
+    times_s = [step.heard_s - step.scraped_s for step in stepped.steps]
+    for step, time_s in zip(stepped.steps, times_s, strict=True):
+        figures.note(f"step to {step.rate:.2f} images/s: scrape to first worker", time_s)
+        whole_s = step.settled_s - step.scraped_s
+        figures.note(f"step to {step.rate:.2f} images/s: scrape to whole change", whole_s)
+    name = f"scrape to first worker's new version, p95 of {len(times_s)} steps"
+    figures.within(name, percentile(times_s, 0.95), HEARD_S)
+
+
+def test_nothing_fails_and_nothing_restarts(stepped: Scenario) -> None:
+    assert stepped.load.lost() == []
+    before, after = stepped.restarts
+    assert after == before
+
+
+def test_the_routers_books_agree_with_the_clients(stepped: Scenario) -> None:
+    before, after = stepped.counted
+    assert after - before == len(stepped.load.entries)
+
+
+def test_when_the_load_is_gone_the_plan_returns(stepped: Scenario) -> None:
+    def pair(plan: dict[str, Any]) -> tuple[str, str]:
+        return plan["light"], plan["heavy"]
+
+    assert len(stepped.steps) >= 5
+    assert pair(stepped.back) == pair(stepped.home)
+
+
+def test_a_replan_is_one_config_map_one_status_one_event_and_one_patch_a_changed_slot(
+    stepped: Scenario, scenes: Cascade
+) -> None:
+    writes = stepped.writes.those(namespace=scenes.namespace, since_s=stepped.began_s)
+    plans = Counter(
+        _table_version(write)
+        for write in writes
+        if write.kind is kube.CONFIG_MAPS and "data" in write.changed
+    )
+    statuses = Counter(
+        int(write.live["status"]["plan"]["version"])
+        for write in writes
+        if write.kind is kube.CASCADES and "status" in write.changed
+    )
+    patches = Counter(
+        (write.name, _assigned_version(write))
+        for write in writes
+        if write.kind is kube.DEPLOYMENTS and "annotations" in write.changed
+    )
+    told = [write for write in writes if write.kind is kube.EVENTS and _is_ours(write)]
+    assert len(plans) >= len(stepped.steps)
+    assert set(plans.values()) == {1}, plans
+    assert max(statuses.values()) == 1, statuses
+    assert max(patches.values()) == 1, patches
+    assert {version for _, version in patches} <= set(plans)
+    assert len(told) <= len(plans), [write.live["message"] for write in told]
+    kinds = {write.kind for write in writes}
+    assert kinds <= {kube.CONFIG_MAPS, kube.CASCADES, kube.DEPLOYMENTS, kube.EVENTS}
+    assert not [str(write) for write in writes if "spec" in write.changed and write.verb != "ADDED"]
+
+
+def _table_version(write: Write) -> int:
+    return int(json.loads(write.live["data"]["routing.json"])["version"])
+
+
+def _assigned_version(write: Write) -> int:
+    text = objects.annotation(write.live, objects.ASSIGNMENT_ANNOTATION) or "{}"
+    return int(json.loads(text).get("version", 0))
+
+
+def _is_ours(write: Write) -> bool:
+    return write.live.get("reportingComponent") == "hadis.dev/operator"
