@@ -86,7 +86,10 @@ def test_slower_workers_without_load_are_not_told_as_too_much_demand(rate: float
     slower = replace(SCENES, latency_scale=10.0 / calm.plan.latency_s + 1.0)
     after = decide(slower, rate, calm, 5.0)
     assert after.changed
-    assert after.because == "the plan in force would miss the deadline: workers have become slower"
+    assert (
+        after.because
+        == "the plan before would have missed the deadline: workers have become slower"
+    )
 
 
 def test_images_that_wait_are_not_told_as_slower_workers() -> None:
@@ -95,7 +98,7 @@ def test_images_that_wait_are_not_told_as_slower_workers() -> None:
     after = decide(waiting, 0.05, calm, 5.0)
     assert after.changed
     assert after.because == (
-        "the plan in force would miss the deadline: images wait, or a model has to be loaded"
+        "the plan before would have missed the deadline: images wait, or a model has to be loaded"
     )
 
 
@@ -103,4 +106,4 @@ def test_demand_that_workers_cannot_carry_is_told_as_such_however_slow_they_are(
     calm = decide(SCENES, 0.5, None, 0.0)
     after = decide(replace(SCENES, latency_scale=2.0), 4.0, calm, 5.0)
     assert after.changed
-    assert after.because == "the plan in force cannot carry the demand"
+    assert after.because == "the plan before could not carry the demand"

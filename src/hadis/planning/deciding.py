@@ -138,9 +138,9 @@ def decide(
         # From here on it is a plan that carries the demand, and no better one is in a hurry.
         calm = _restated(held, candidate, missed=0.0)
         return Decision(calm, False, "the overload is over", tenure)
-    because = "the plan in force cannot carry the demand"
+    because = "the plan before could not carry the demand"
     if not overloaded and arranging.keeps_up(hold, arrangement):
-        because = f"the plan in force would miss the deadline: {_delay(hold, held)}"
+        because = f"the plan before would have missed the deadline: {_delay(hold, held)}"
     return _change(candidate, hold, tenure, now_s, because)
 
 
