@@ -11,19 +11,11 @@ import pytest
 import torch
 
 from hadis_server import hardware, pipelines
-from support import tiny_pipelines
-
-FOREIGN_WARNINGS = (
-    "ignore:__array__ implementation:DeprecationWarning:diffusers.*",
-    "ignore::FutureWarning:diffusers.*",
-)
+from support import foreign_warnings, tiny_pipelines
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for warning in FOREIGN_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+    foreign_warnings.ignore_below(Path(__file__).parent, items)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from hadis.terms.cascades import ModelSpec
 from hadis_scenes.variants import MODEL
 from hadis_server import cancelling, pipelines
 from hadis_server.pipelines import Pass, Row, Variant
+from support.leaving_rows import leaving_after
 from support.live_workers import a_model
 
 pytestmark = pytest.mark.gpu
@@ -48,17 +49,6 @@ def drawn(variant: Variant, rows: Sequence[Row], **options: object) -> dict[int,
     made = draw(variant, rows, **options)
     pairs = zip(made.kept, made.images, strict=True)
     return {row: np.asarray(image).astype(int) for row, image in pairs}
-
-
-def leaving_after(steps: int, *rows: int) -> Callable[[], Sequence[int]]:
-    asked = 0
-
-    def unwanted() -> Sequence[int]:
-        nonlocal asked
-        asked += 1
-        return rows if asked >= steps else ()
-
-    return unwanted
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

@@ -9,24 +9,14 @@ import torch
 
 from hadis.terms.cascades import Cascade
 from hadis_server import pipelines
-from support import tiny_pipelines
+from support import foreign_warnings, tiny_pipelines
 from support.live_workers import PATIENCE_S, LiveWorker, a_cascade, a_model, a_profile
 
 SLOW_STEPS = 40
 
 
-# What diffusers and transformers themselves say about their own use of numpy and of each other.
-FOREIGN_WARNINGS = (
-    "ignore:__array__ implementation:DeprecationWarning:diffusers.*",
-    "ignore::FutureWarning:diffusers.*",
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for warning in FOREIGN_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+    foreign_warnings.ignore_below(Path(__file__).parent, items)
 
 
 @pytest.fixture(scope="session", autouse=True)

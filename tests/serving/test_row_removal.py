@@ -1,6 +1,6 @@
 """A client that leaves takes its row out of a running batch; its neighbours do not notice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from diffusers import EulerAncestralDiscreteScheduler, HeunDiscreteScheduler
 
 from hadis_server import cancelling, pipelines
 from hadis_server.pipelines import Pass, Row, Variant
+from support.leaving_rows import leaving_after
 from support.live_workers import SIZE, a_model
 
 ROWS = [
@@ -28,17 +29,6 @@ def a_variant(folder: Path, **changes: object) -> Variant:
     for name, value in changes.items():
         setattr(variant.pipeline, name, value)
     return variant
-
-
-def leaving_after(steps: int, *rows: int) -> Callable[[], Sequence[int]]:
-    asked = 0
-
-    def unwanted() -> Sequence[int]:
-        nonlocal asked
-        asked += 1
-        return rows if asked >= steps else ()
-
-    return unwanted
 
 
 def pixels(made: Pass) -> dict[int, np.ndarray]:
