@@ -35,6 +35,8 @@ GRACE_S = 15.0
 most are back by then."""
 QUEUE_MEMORY_S = 15.0
 """Time over which waiting requests are averaged: Little's law speaks of averages."""
+LEAST_FLOW_PER_S = 0.01
+"""Fewer arrivals than this are nobody: what they wait is not known, and nothing waits."""
 SCALE_MEMORY_S = 15.0
 """Time over which reported latency scales are averaged: a batch or two that took long are no reason
 for another plan."""
@@ -52,6 +54,7 @@ class CycleState:
     demand: DemandState = field(default_factory=DemandState)
     ratios: RatioState = field(default_factory=RatioState)
     queue: Mapping[ModelName, float] = field(default_factory=dict)
+    flow_per_s: float = 0.0
     latency_scale: float | None = None
     profile: Profile | None = None
     seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
@@ -189,6 +192,7 @@ def _observe(given: CycleInput) -> CycleState:
         demand=demand,
         ratios=ratios,
         queue=queue,
+        flow_per_s=_flow_per_s(state, demand),
         latency_scale=_latency_scale(given),
         profile=given.profile,
         seen_at_s={
@@ -199,9 +203,22 @@ def _observe(given: CycleInput) -> CycleState:
     )
 
 
+def _flow_per_s(state: CycleState, demand: DemandState) -> float:
+    """Return the arrivals a second, averaged over the time over which queues are averaged."""
+    if not demand.samples or demand.at_s == state.demand.at_s:
+        return state.flow_per_s
+    newest = demand.samples[-1]
+    keep = _kept(newest.duration_s, QUEUE_MEMORY_S)
+    return keep * state.flow_per_s + (1.0 - keep) * newest.arrivals / newest.duration_s
+
+
 def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
     """Return the weight that an average over about `memory_s` has kept since the last cycle."""
-    return 0.0 if state.at_s is None else 0.5 ** ((now_s - state.at_s) / (memory_s / 2))
+    return 0.0 if state.at_s is None else _kept(now_s - state.at_s, memory_s)
+
+
+def _kept(elapsed_s: float, memory_s: float) -> float:
+    return 0.5 ** (elapsed_s / (memory_s / 2))
 
 
 def _latency_scale(given: CycleInput) -> float | None:
@@ -264,7 +281,7 @@ def _problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Proble
         demand_per_s=forecast.mean_per_s,
         workers=len(state.seen_at_s) or max(cascade.workers, 1),
         slo_s=cascade.slo_s,
-        queue={n: q for n, q in state.queue.items() if n in known and arrival.get(n, 0.0) > 0},
+        queue={n: q for n, q in _queue(state, forecast).items() if n in known and n in arrival},
         arrival_per_s={n: rate for n, rate in arrival.items() if n in known},
         current_workers=current or None,
         swap_s={n: s for n, s in given.swap_s.items() if n in known},
@@ -360,6 +377,18 @@ def _arrivals(state: CycleState, forecast: Forecast) -> dict[ModelName, float]:
     return arrival
 
 
+def _queue(state: CycleState, forecast: Forecast) -> dict[ModelName, float]:
+    """Return the queues that the forecast's demand would have at the waits that were seen.
+
+    Little's law speaks of averages over the same time. The forecast forgets sooner than the queues:
+    against its demand a queue of a minute ago would be an endless wait once the load is gone.
+    """
+    if state.flow_per_s < LEAST_FLOW_PER_S:
+        return {}
+    seen = forecast.mean_per_s / state.flow_per_s
+    return {name: seen * count for name, count in state.queue.items()}
+
+
 def _broken_everywhere(snapshot: Snapshot) -> frozenset[ModelName]:
     if not snapshot.workers:
         return frozenset()
@@ -381,7 +410,8 @@ def _basis(given: CycleInput, workers: int) -> tuple[object, ...]:
 def _why_anew(given: CycleInput, state: CycleState, workers: int) -> str:
     """Return why a plan is made that takes no account of the one before."""
     if state.plan is None:
-        return "first plan"
+        # Versions go on where another planner of this cascade has left off.
+        return "first plan" if state.version == 0 else "first plan of another planner"
     if state.basis[:-1] != _basis(given, workers)[:-1]:
         return "first plan of the changed cascade"
     return "the number of workers has changed"
