@@ -113,9 +113,7 @@ def one_speed(data: Path, policy: str, requests: int, rate_per_s: float, workers
         "wall_s": round(wall_s, 2),
         "cpu_s": round(cpu_s, 2),
         "plan_s": round(timed.plan_s, 2),
-        "added_mb": round(
-            (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / MB
-        ),
+        "added_mb": round(peak_mb() - before),
         "slo_violation_ratio": told["slo_violation_ratio"],
         "fid": told["fid"],
     }

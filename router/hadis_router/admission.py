@@ -78,7 +78,7 @@ class Admission:
         return admitting.cautious_finish_s(finish_s, now_s, self._view.caution(model, now_s))
 
     def hoped_finish_s(self, model: ModelName, now_s: float) -> float | None:
-        """As `finish_s`, but without caution where all workers of the model are idle.
+        """As `finish_s`, but without caution where a worker of the model is idle.
 
         For images that may fail, as there is another to fall back on: with no queue to be wrong
         about, it is better to try, and only an image that is made teaches less caution.

@@ -154,9 +154,9 @@ class FleetView:
         return finish_s + (images - 1) * self._shared_s(model) / len(pool)
 
     def is_idle(self, model: ModelName, now_s: float) -> bool:
-        """Whether all workers that an image of the model would go to have nothing to do."""
+        """Whether a worker that an image of the model would go to has nothing to do."""
         pools = self.pools(model, now_s, ())
-        return all(worker.is_idle(now_s) for worker in pools.assigned or pools.others)
+        return any(worker.is_idle(now_s) for worker in pools.assigned or pools.others)
 
     def note_sent(self, worker: Worker, model: ModelName, now_s: float) -> None:
         """Move a worker's clock on by one image."""

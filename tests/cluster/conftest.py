@@ -14,6 +14,7 @@ import pytest
 from cluster.lab import images, lengths, testcluster
 from cluster.lab import prometheus as prometheuses
 from cluster.lab.cascades import SCENES, Cascade
+from cluster.lab.clients import Load
 from cluster.lab.clusters import Access, Cluster
 from cluster.lab.commands import Told
 from cluster.lab.figures import Figures
@@ -28,9 +29,9 @@ ORDER = (
     "test_installation",
     "test_manifests",
     "test_security",
+    "test_monitoring",
     "test_replanning",
     "test_rest",
-    "test_monitoring",
     "test_scaling",
     "test_several_cascades",
     "test_bad_input",
@@ -46,6 +47,8 @@ ORDER = (
 )
 """From what looks only to what leaves nothing behind."""
 LIMIT_S = 900
+RATE = 0.4
+"""Of the load that faults befall: one that a lone worker on a busy core carries as well."""
 IMAGES_NAMESPACE = "images"
 FIGURES = pytest.StashKey[Figures]()
 
@@ -159,3 +162,12 @@ def scenes(installed: Release, applied: Told) -> Cascade:
         cascade.scale(2)
     cascade.wait_ready(2)
     return cascade
+
+
+@pytest.fixture
+def load(scenes: Cascade) -> Iterator[Load]:
+    """A load of `RATE` images a second on the scenes cascade, which has been served for a while."""
+    scenes.wait_ready(2)
+    with Load.on(scenes.url, RATE) as running:
+        running.wait_served(3)
+        yield running

@@ -14,6 +14,16 @@ from cluster.lab.waiting import NotYet, until
 NAMESPACE = "mistaken"
 RATE = 0.4
 TOLD_S = 120.0
+UNBOUND = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "unbound"},
+    "spec": {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "nobody-provides-it",
+        "resources": {"requests": {"storage": "1Gi"}},
+    },
+}
 NO_IMAGE = "registry.invalid/hadis-worker:none"
 
 
@@ -78,6 +88,13 @@ MISTAKES = (
         ("no-claim", "spec.workers.template"),
     ),
     Mistake(
+        "unbound",
+        {"workers": _worker(modelCache={"claimName": "unbound"})},
+        "WorkersReady",
+        "Unschedulable",
+        ("unbound", "spec.workers.template"),
+    ),
+    Mistake(
         "unpulled",
         {"workers": _worker(image=NO_IMAGE)},
         "WorkersReady",
@@ -94,29 +111,40 @@ MISTAKES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Mistaken:
+    """The cascades with a mistake, and the load on the one without."""
+
+    cascades: dict[str, Cascade]
+    load: Load
+
+
 @pytest.fixture(scope="module")
-def mistaken(installed: Release) -> Iterator[dict[str, Cascade]]:
-    """All of them at once."""
+def mistaken(installed: Release, scenes: Cascade) -> Iterator[Mistaken]:
+    """All of them at once, while another cascade serves."""
     cluster = installed.cluster
     cluster.make_namespace(NAMESPACE)
+    cluster.apply(UNBOUND, namespace=NAMESPACE)
     cascades = {}
-    for mistake in MISTAKES:
-        cascade, profile = scenes_documents(**mistake.spec)
-        for document in (cascade, profile):
-            document["metadata"]["name"] = mistake.name
-        cascade["spec"]["profile"]["name"] = mistake.name
-        profile["spec"].update(mistake.profile or {})
-        cluster.apply(cascade, profile, namespace=NAMESPACE)
-        cascades[mistake.name] = Cascade(cluster, NAMESPACE, mistake.name)
-    yield cascades
+    with Load.on(scenes.url, RATE) as load:
+        load.wait_served(2)
+        for mistake in MISTAKES:
+            cascade, profile = scenes_documents(**mistake.spec)
+            for document in (cascade, profile):
+                document["metadata"]["name"] = mistake.name
+            cascade["spec"]["profile"]["name"] = mistake.name
+            profile["spec"].update(mistake.profile or {})
+            cluster.apply(cascade, profile, namespace=NAMESPACE)
+            cascades[mistake.name] = Cascade(cluster, NAMESPACE, mistake.name)
+        yield Mistaken(cascades, load)
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_a_mistake_is_told_with_its_fix_and_harms_nobody_else(
-    mistake: Mistake, mistaken: dict[str, Cascade], scenes: Cascade
+    mistake: Mistake, mistaken: Mistaken, scenes: Cascade
 ) -> None:
-    cascade = mistaken[mistake.name]
+    cascade, load = mistaken.cascades[mistake.name], mistaken.load
 
     def told() -> bool:
         condition = cascade.condition(mistake.condition)
@@ -124,11 +152,11 @@ def test_a_mistake_is_told_with_its_fix_and_harms_nobody_else(
             raise NotYet(str(cascade.status.get("conditions")))
         return True
 
-    with Load.on(scenes.url, RATE) as load:
-        until(f"{mistake.condition} tells {mistake.reason}", told, TOLD_S)
-        until("requests are served", lambda: load.served() >= 2, 60)
+    until(f"{mistake.condition} tells {mistake.reason}", told, TOLD_S)
     message = cascade.condition(mistake.condition)["message"]
     assert [word for word in mistake.words if word not in message] == [], message
     if mistake.serves:
         until("it serves", lambda: cascade.condition("Ready")["status"] == "True", TOLD_S)
+    load.wait_served(1)
     assert load.lost() == []
+    assert scenes.condition("Ready")["status"] == "True"

@@ -2,10 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from cluster.lab.cascades import Cascade, pod_ready, restarts
 from cluster.lab.clients import Load
@@ -17,53 +14,31 @@ from cluster.lab.waiting import NotYet, until
 from cluster.lab.writes import Writes
 from hadis_operator import kube
 
-RATE = 0.4
 REROUTED_S = 2.0
 BACK_S = 90.0
 TAKEN_OVER_S = 20.0
 TOLD_S = 60.0
 
 
-@pytest.fixture
-def load(scenes: Cascade) -> Iterator[Load]:
-    """A load that has been going on for a while."""
-    scenes.wait_ready(2)
-    with Load.on(scenes.url, RATE) as running:
-        until("requests are served", lambda: running.served() >= 3, 60)
-        yield running
-
-
-def _busy_worker(scenes: Cascade) -> str:
-    """Return a slot that is drawing an image right now."""
-    busy: list[str] = until(
-        "a worker is drawing",
-        lambda: [one["name"] for one in scenes.told()["workers"] if one["running"]],
-        60,
-        every_s=0.05,
-    )
-    return busy[0]
-
-
 def test_a_killed_worker_costs_its_requests_two_seconds(
     scenes: Cascade, hands: Hands, load: Load, figures: Figures
 ) -> None:
-    workers = scenes.workers()
-    # Two loads' worth, so that the worker that is killed has something in hand.
-    load.rate = 2 * RATE
-    slot = _busy_worker(scenes)
+    workers, slot = scenes.workers(), "w0"
     before = restarts([workers[slot]])
-    killed_s = time.monotonic()
-    hands.kill(workers[slot])
-    load.rate = RATE
+    with hands.poised(workers[slot]) as kill:
+        # Two loads' worth, so that the worker that is killed soon has something in hand.
+        load.rate *= 2
+        until("it is drawing", lambda: slot in scenes.running(), 60, every_s=0.02)
+        killed_s = time.monotonic()
+        kill()
+    load.rate /= 2
     until("it has been started anew", lambda: restarts([scenes.workers()[slot]]) != before, 30)
     until("it is ready again", lambda: pod_ready(scenes.workers()[slot]), BACK_S)
+    figures.note("killed worker is ready again", time.monotonic() - killed_s)
     scenes.wait_ready(2, BACK_S)
-    figures.note("killed worker serves again", time.monotonic() - killed_s)
-    touched = [
-        entry.lost_s
-        for entry in load.entries
-        if entry.is_served and entry.ended_s >= killed_s and entry.sent_s <= killed_s + 10
-    ]
+    entries = [entry for entry in load.entries if entry.is_served and entry.ended_s >= killed_s]
+    assert [entry for entry in entries if entry.sent_s <= killed_s], "it was not drawing"
+    touched = [entry.lost_s for entry in entries if entry.sent_s <= killed_s + 10]
     figures.within("most that a request lost to a killed worker", max(touched), REROUTED_S)
     assert load.lost() == []
     assert scenes.workers()[slot]["metadata"]["uid"] == workers[slot]["metadata"]["uid"]
@@ -91,12 +66,12 @@ def test_a_killed_operator_is_replaced_by_its_standby(
     )
     planned_s = time.monotonic() - began_s
     figures.within("killed operator: the standby has planned", planned_s, TAKEN_OVER_S)
-    assert installed.leader()["metadata"]["name"] == standby["metadata"]["name"]
+    assert (
+        until("an operator leads", installed.leader, 60)["metadata"]["name"]
+        == (standby["metadata"]["name"])
+    )
     # It goes on from what it found: another plan comes above it.
-    version = scenes.version
-    scenes.pin("scenes-s", "scenes-l")
-    until("it plans anew", lambda: scenes.version > version, 60)
-    scenes.unpin()
+    scenes.wait_replanned()
     plans = writes.those(kube.CONFIG_MAPS, namespace=scenes.namespace, since_s=began_s)
     versions = [_version(write.live) for write in plans if _is_plan(write.live)]
     assert versions == sorted(set(versions))
@@ -113,14 +88,19 @@ def _version(live: dict[str, Any]) -> int:
     return int(json.loads(live["data"]["routing.json"])["version"])
 
 
+def _parts(told: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {worker["name"]: (worker["model"], worker["role"]) for worker in told["workers"]}
+
+
 def test_what_dies_without_an_operator_returns_serving(
     scenes: Cascade, installed: Release, hands: Hands, load: Load, figures: Figures
 ) -> None:
-    plan = scenes.told()["plan"]
+    before = scenes.told()
+    plan, parts = before["plan"], _parts(before)
     installed.scale(0)
     try:
         worker, [router] = scenes.workers()["w0"], scenes.routers()
-        until("requests are served", lambda: load.served(since_s=time.monotonic() - 2) > 0, 30)
+        load.wait_served(1)
         killed_s = time.monotonic()
         hands.kill(worker)
         hands.kill(router)
@@ -137,7 +117,8 @@ def test_what_dies_without_an_operator_returns_serving(
         figures.note("worker and router killed without an operator: both serve", back_s - killed_s)
         told = scenes.told()
         assert (told["plan"]["version"], told["plan"]["lanes"]) == (plan["version"], plan["lanes"])
-        until("requests are served", lambda: load.served(since_s=back_s) >= 5, 60)
+        assert _parts(told) == parts
+        load.wait_served(4)
         # With its only router gone an endpoint is gone; before and after nothing is lost.
         assert load.lost(until_s=killed_s - 10) == []
         assert load.lost(since_s=back_s) == []
@@ -145,10 +126,7 @@ def test_what_dies_without_an_operator_returns_serving(
         figures.note("requests lost to the only router's death", len(away), "")
     finally:
         installed.scale(2)
-    version = scenes.version
-    scenes.pin("scenes-s", "scenes-l")
-    until("the operators plan again, above it", lambda: scenes.version > version, 90)
-    scenes.unpin()
+    scenes.wait_replanned()
 
 
 def test_bad_weights_in_one_slot_are_told_and_the_others_serve(
@@ -167,13 +145,13 @@ def test_bad_weights_in_one_slot_are_told_and_the_others_serve(
     until("the condition names the slot and the model", told, BACK_S)
     figures.note("bad weights told", time.monotonic() - began_s)
     assert scenes.condition("Ready")["status"] == "True"
-    until("requests are served", lambda: load.served(since_s=time.monotonic() - 5) >= 2, 30)
+    load.wait_served(2)
     assert load.lost() == []
     assert scenes.workers()["w0"]["metadata"]["uid"] == other["metadata"]["uid"]
     # The operator makes the slot anew, as it should be.
     scenes.cluster.kubectl("delete", "deployment", slot["metadata"]["name"], "-n", scenes.namespace)
     scenes.wait_ready(2)
-    assert scenes.reason("ModelsAvailable") == "Cached"
+    until("all models are there", lambda: scenes.reason("ModelsAvailable") == "Cached", 30)
     assert load.lost() == []
 
 

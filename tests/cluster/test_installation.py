@@ -8,7 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from cluster.lab.cascades import Cascade
+from cluster.lab.cascades import Cascade, pod_ready
 from cluster.lab.clusters import Cluster
 from cluster.lab.commands import Told
 from cluster.lab.figures import Figures
@@ -54,6 +54,8 @@ def test_a_cascade_is_ready_as_soon_as_its_models_are_loaded(
     ready_after_s: float, applied: Told, scenes: Cascade, figures: Figures
 ) -> None:
     _assert_no_warning(applied)
+    # The operator asks the workers themselves; kubelets tell it a moment later.
+    until("pods are ready", lambda: all(map(pod_ready, scenes.workers().values())), 30)
     load_s = min(_loaded_s(scenes, slot) for slot in scenes.workers())
     figures.note("model load: container start to loaded and warm", load_s)
     figures.note("apply to Ready", ready_after_s)

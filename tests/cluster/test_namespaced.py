@@ -49,15 +49,13 @@ def test_definitions_of_another_release_are_taken_over_only_when_asked(
 ) -> None:
     with pytest.raises(Refused, match=r"hadiscascades\.hadis\.dev"):
         team.upgrade(charts.CHART, _values(team, left))
-    pods, version = restarts(left.pods()), left.version
+    pods = restarts(left.pods())
     with Load.on(left.url, RATE) as load:
         team.upgrade(charts.CHART, _values(team, left), "--take-ownership")
         until("it leads", team.leader, 60)
         # The new operator plans above what the other one left.
-        left.pin("scenes-s", "scenes-l")
-        until("it plans", lambda: left.version > version, 90)
-        left.unpin()
-        until("requests are served", lambda: load.served(since_s=time.monotonic() - 5) >= 2, 60)
+        left.wait_replanned()
+        load.wait_served(2)
     assert load.lost() == []
     assert restarts(left.pods()) == pods
 

@@ -150,8 +150,9 @@ async def test_rescaling_touches_replicas_only(api: Kube, alone: Cluster, namesp
 
 
 async def test_a_watch_tells_what_happens_and_writes_nothing(
-    api: Kube, kubeconfig: str, namespace: str
+    api: Kube, kubeconfig: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubeconfig)
     told: list[tuple[str, str | None, str]] = []
     watcher = Watcher(
         lambda kind, event, live: told.append((kind.plural, event, live["metadata"]["name"])),

@@ -13,7 +13,8 @@ from cluster.lab.figures import Figures
 from cluster.lab.releases import GPU, Release, gpu_resources
 from cluster.lab.waiting import Unanswered, until
 
-RATE = 0.4
+RATE = 0.8
+LEAVING = {"w2", "w3"}
 SCALED_S = 60.0
 ROLLED_S = 60.0
 """A slot: to drain, to start, to load and to be warm."""
@@ -37,6 +38,9 @@ def four(scenes: Cascade, figures: Figures) -> Iterator[Cascade]:
 def test_scaling_down_and_up_again_loses_nothing(four: Cascade, figures: Figures) -> None:
     kept = {pod["metadata"]["uid"] for slot, pod in four.workers().items() if slot in ("w0", "w1")}
     with Load.on(four.url, RATE) as load:
+        until(
+            "a worker that will go is drawing", lambda: four.running() & LEAVING, 90, every_s=0.05
+        )
         began_s = time.monotonic()
         four.scale(2)
         four.wait_ready(2)

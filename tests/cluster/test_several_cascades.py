@@ -70,7 +70,9 @@ def test_a_paused_one_is_left_alone_and_the_other_is_not(scenes: Cascade, lab: C
 def test_the_end_of_one_is_not_the_end_of_the_other(scenes: Cascade, lab: Cascade) -> None:
     pods = restarts(scenes.pods())
     with Load.on(scenes.url, 0.5) as load:
+        load.wait_served(1)
         lab.delete()
         until("nothing of it is left", lambda: not lab.leftovers(), 60)
         assert restarts(scenes.pods()) == pods
+        load.wait_served(1)
     assert load.lost() == []

@@ -1,7 +1,5 @@
 """The chart goes; cascades, what they own and the definitions stay, and go on serving."""
 
-import time
-
 from cluster.lab.cascades import Cascade, restarts
 from cluster.lab.clients import Load
 from cluster.lab.releases import DEFINITIONS, Release
@@ -17,11 +15,10 @@ def test_an_uninstalled_chart_leaves_what_serves(scenes: Cascade, installed: Rel
     pods = restarts(scenes.pods())
     plan = scenes.told()["plan"]
     with Load.on(scenes.url, RATE) as load:
-        until("requests are served", lambda: load.served() >= 2, 60)
+        load.wait_served(2)
         installed.uninstall()
         until("the operators are gone", lambda: not installed.operators(), 60)
-        since_s = time.monotonic()
-        until("requests are served", lambda: load.served(since_s=since_s) >= 4, 60)
+        load.wait_served(4)
         for plural in ("hadiscascades", "hadisprofiles"):
             assert api.get(DEFINITIONS, None, f"{plural}.hadis.dev") is not None
         assert scenes.live["spec"]["workers"]["count"] == 2

@@ -60,7 +60,7 @@ def test_an_upgrade_and_a_rollback_lose_nothing_and_touch_no_worker(
     workers, routers = restarts(scenes.pods("worker")), restarts(scenes.routers())
     version = scenes.version
     with Load.on(scenes.url, RATE) as load:
-        until("requests are served", lambda: load.served() >= 2, 60)
+        load.wait_served(2)
         began_s = time.monotonic()
         before.upgrade(charts.CHART, before.values(images=NEXT_WORKERS))
         _wait_for_routers(scenes, period_s=2)
@@ -79,5 +79,5 @@ def test_an_upgrade_and_a_rollback_lose_nothing_and_touch_no_worker(
         figures.note("rollback: operators and routers rolled", time.monotonic() - began_s)
         assert restarts(scenes.pods("worker")) == workers
         assert "a version other than" not in scenes.condition("WorkersReady")["message"]
-        until("requests are served", lambda: load.served(since_s=time.monotonic() - 5) >= 2, 60)
+        load.wait_served(2)
     assert load.lost() == []

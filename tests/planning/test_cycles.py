@@ -243,6 +243,32 @@ def test_only_the_first_plan_of_all_is_called_that() -> None:
     ]
 
 
+def test_a_planner_that_goes_on_from_another_ones_version_says_so() -> None:
+    loop = Loop()
+    loop.state = CycleState(version=7)
+    output = loop.step()
+    assert output.routing.version == 8
+    assert output.summary["because"] == "first plan of another planner"
+
+
+@pytest.mark.parametrize(("rate", "waiting"), [(1, 2), (2, 4)])
+def test_when_the_load_is_gone_its_queues_are_no_reason_for_another_plan(
+    rate: int, waiting: int
+) -> None:
+    loop = Loop()
+    idle = loop.workers
+    for _ in range(30):
+        used = loop.step(5 * rate).plan.workers
+        loop.workers = tuple(
+            replace(worker, waiting=dict.fromkeys(used, waiting)) for worker in idle
+        )
+    loop.workers = idle
+    outputs = [loop.step() for _ in range(70)]
+    told = [event for output in outputs for event in output.events]
+    assert not [event for event in told if "missed the deadline" in event]
+    assert outputs[-1].plan.main_lane.light == "l"
+
+
 def test_disabled_stages_leave_their_rows_out() -> None:
     no_judge = Loop(replace(CASCADE, discriminator_stage=False)).step().plan
     assert no_judge.main_lane.quality_threshold == float("-inf")

@@ -13,38 +13,38 @@ import openai
 
 def tour(base_url: str) -> dict[str, Any]:
     """Generate, stream, list models and make mistakes."""
-    client = openai.OpenAI(base_url=base_url, api_key="none", max_retries=0)
-    plain = client.images.generate(
-        prompt="a red circle", size="64x64", quality="auto", extra_body={"seed": 7}
-    )
-    events = list(
-        client.images.generate(
-            prompt="a red circle above a blue square", stream=True, partial_images=1
+    with openai.OpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+        plain = client.images.generate(
+            prompt="a red circle", size="64x64", quality="auto", extra_body={"seed": 7}
         )
-    )
-    jpeg = client.images.generate(
-        prompt="a red circle", quality="low", output_format="jpeg", output_compression=80
-    )
-    models = [model.id for model in client.models.list()]
-    data: list[Any] = plain.data or []
-    usage: Any = plain.usage
-    return {
-        "version": openai.__version__,
-        "plain": {
-            "hadis": data[0].hadis,
-            "b64_json": data[0].b64_json,
-            "size": plain.size,
-            "quality": plain.quality,
-            "output_format": plain.output_format,
-            "total_tokens": usage.total_tokens,
-        },
-        "jpeg": (jpeg.data or [])[0].b64_json,
-        "events": [event.type for event in events],
-        "final": events[-1].b64_json,
-        "models": models,
-        "one_model": client.models.retrieve(models[-1]).id,
-        "mistakes": [mistake(client, **arguments) for arguments in MISTAKES],
-    }
+        events = list(
+            client.images.generate(
+                prompt="a red circle above a blue square", stream=True, partial_images=1
+            )
+        )
+        jpeg = client.images.generate(
+            prompt="a red circle", quality="low", output_format="jpeg", output_compression=80
+        )
+        models = [model.id for model in client.models.list()]
+        data: list[Any] = plain.data or []
+        usage: Any = plain.usage
+        return {
+            "version": openai.__version__,
+            "plain": {
+                "hadis": data[0].hadis,
+                "b64_json": data[0].b64_json,
+                "size": plain.size,
+                "quality": plain.quality,
+                "output_format": plain.output_format,
+                "total_tokens": usage.total_tokens,
+            },
+            "jpeg": (jpeg.data or [])[0].b64_json,
+            "events": [event.type for event in events],
+            "final": events[-1].b64_json,
+            "models": models,
+            "one_model": client.models.retrieve(models[-1]).id,
+            "mistakes": [mistake(client, **arguments) for arguments in MISTAKES],
+        }
 
 
 MISTAKES: list[dict[str, Any]] = [

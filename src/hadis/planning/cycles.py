@@ -50,7 +50,7 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
     # 2. Forecast the demand.
     forecast = _forecast(given, state)
     # 3. Plan: stay, or change.
-    problem = stating.state_problem(given, state)
+    problem = stating.state_problem(given, state, forecast)
     solver = _Solver(state.cache, clock)
     decision = _decide(given, state, problem, forecast, solver)
     applied = decision
@@ -106,7 +106,8 @@ class _Solver:
         self.clock = clock
 
     def __call__(self, problem: Problem) -> Plan:
-        plan, self.cache = caching.solve(self.cache, problem, clock=self.clock)
+        tolerance = caching.TOLERANCE * deciding.caution(problem.workers)
+        plan, self.cache = caching.solve(self.cache, problem, tolerance=tolerance, clock=self.clock)
         return plan
 
 
@@ -226,7 +227,8 @@ def _basis(given: CycleInput, workers: int) -> tuple[object, ...]:
 def _why_anew(given: CycleInput, state: CycleState, workers: int) -> str:
     """Return why a plan is made that takes no account of the one before."""
     if state.plan is None:
-        return "first plan"
+        # Versions go on where another planner of this cascade has left off.
+        return "first plan" if state.version == 0 else "first plan of another planner"
     if state.basis[:-1] != _basis(given, workers)[:-1]:
         return "first plan of the changed cascade"
     return "the number of workers has changed"

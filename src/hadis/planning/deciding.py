@@ -98,10 +98,14 @@ def decide(
     """
     if forecast.stepped_at_s > tenure.stepped_at_s:
         tenure = replace(tenure, stepped_at_s=forecast.stepped_at_s, changes=0)
+    # What waits and what runs is load of a plan in force already; were its path longer by that as
+    # well, a plan that works it off in time would be left for a lighter one.
     hold = replace(
         problem,
         demand_per_s=forecast.mean_per_s,
         utilisation_limit=hold_utilisation(problem.workers),
+        queue={},
+        residual_s={},
     )
     make = replace(
         problem,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hadis.planning import corrections, forecasting, solving
 from hadis.planning.corrections import RouteCounts
+from hadis.planning.forecasting import DemandState
 from hadis.planning.problems import PlanStatus, RowShare
 from hadis.planning.snapshots import ObservedWorker
 from hadis.planning.states import CycleInput, CycleState
@@ -51,6 +52,7 @@ def observe(given: CycleInput) -> CycleState:
         demand=demand,
         ratios=ratios,
         queue=queue,
+        flow_per_s=_flow_per_s(state, demand),
         latency_scale=_latency_scale(given),
         profile=given.profile,
         seen_at_s={
@@ -70,9 +72,22 @@ def waiting(workers: Iterable[ObservedWorker]) -> Mapping[ModelName, int]:
     return counts
 
 
+def _flow_per_s(state: CycleState, demand: DemandState) -> float:
+    """Return the arrivals a second, averaged over the time over which queues are averaged."""
+    if not demand.samples or demand.at_s == state.demand.at_s:
+        return state.flow_per_s
+    newest = demand.samples[-1]
+    keep = _kept(newest.duration_s, QUEUE_MEMORY_S)
+    return keep * state.flow_per_s + (1.0 - keep) * newest.arrivals / newest.duration_s
+
+
 def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
     """Return the weight that an average over about `memory_s` has kept since the last cycle."""
-    return 0.0 if state.at_s is None else 0.5 ** ((now_s - state.at_s) / (memory_s / 2))
+    return 0.0 if state.at_s is None else _kept(now_s - state.at_s, memory_s)
+
+
+def _kept(elapsed_s: float, memory_s: float) -> float:
+    return 0.5 ** (elapsed_s / (memory_s / 2))
 
 
 def _latency_scale(given: CycleInput) -> float | None:

@@ -27,10 +27,12 @@ def relieve(problem: Problem, table: Table) -> Relief:
     workers), the shortest paths count as if they were in time: something has to be served first.
     """
     path_us = feasibility.assess(problem, table).path_us
-    in_time = path_us <= table.limit_us
+    held = _held(problem, table)[:, None, None]
+    in_time = held & (path_us <= table.limit_us)
     is_possible = bool(in_time.any())
     if not is_possible:
-        in_time = path_us <= path_us.min() + path_us.min() // 1000
+        shortest_us = path_us[np.broadcast_to(held, path_us.shape)].min()
+        in_time = held & (path_us <= shortest_us + shortest_us // 1000)
     carried, split = _carried(problem, table)
     carried = np.where(in_time, carried, -1.0)
     best_of_row = carried.max(axis=(1, 2))
@@ -41,6 +43,14 @@ def relieve(problem: Problem, table: Table) -> Relief:
     arrangement = _arrangement(problem, table, row, positions, int(split[row, light, heavy]))
     share = float(np.clip(best_of_row[row], 0.0, 1.0))
     return Relief(row, arrangement, 1.0 - share, is_possible)
+
+
+def _held(problem: Problem, table: Table) -> Bools:
+    """Return which rows the workers have the models of; all where nobody has those of any row."""
+    if problem.pools is None:
+        return np.ones(len(table.rows), dtype=bool)
+    held = ~(table.uses & (table.caps[table.model] == 0)).any(axis=1)
+    return np.asarray(held if held.any() else np.ones_like(held))
 
 
 def _budgets(problem: Problem, table: Table) -> Ints:

@@ -46,11 +46,10 @@ def place(
     target = _target(wanted, workers, present)
     budget = max(1, math.floor(loading_share * len(workers)))
     # Who was told to load but is not there yet is loading, and uses up the budget.
-    budget -= sum(
-        1
-        for w in workers
-        if (model := present[w.name]) is not None and target[w.name] == model and not _has(w, model)
-    )
+    loading = {
+        w.name for w in workers if (model := present[w.name]) is not None and not _has(w, model)
+    }
+    budget -= len(loading)
     holders = Counter(
         model
         for w in workers
@@ -59,7 +58,16 @@ def place(
     models: dict[WorkerName, ModelName | None] = {}
     for worker in workers:
         old, new = present[worker.name], target[worker.name]
-        if old is None or old == new or new is None or not worker.ready or _has(worker, new):
+        if old is None or old == new or new is None or _has(worker, new):
+            models[worker.name] = new
+            continue
+        if worker.name in loading:
+            # It ends what it has begun, where that is of use: whoever is sent from one model to the
+            # next never arrives.
+            useful = wanted.get(old, 0) > 0 and old not in worker.broken
+            models[worker.name] = old if useful else new
+            continue
+        if not worker.ready:
             models[worker.name] = new
             continue
         # Once every wanted model has a ready worker, the old lanes have had their time.

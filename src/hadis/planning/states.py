@@ -36,6 +36,7 @@ class CycleState:
     demand: DemandState = field(default_factory=DemandState)
     ratios: RatioState = field(default_factory=RatioState)
     queue: Mapping[ModelName, float] = field(default_factory=dict)
+    flow_per_s: float = 0.0
     latency_scale: float | None = None
     profile: Profile | None = None
     seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class CycleInput:
     `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
     in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
     a worker takes to load a model. `grace_s` is for how long a worker counts that is no longer in
-    the snapshot.
+    the snapshot. `margin_s` is how long before its deadline an answer has to leave.
     """
 
     cascade: Cascade
@@ -64,6 +65,7 @@ class CycleInput:
     overhead_s: float | None = None
     swap_s: Mapping[ModelName, float] = field(default_factory=dict)
     grace_s: float = GRACE_S
+    margin_s: float = 0.0
 
     @property
     def longest_swap_s(self) -> float:

@@ -5,13 +5,14 @@ report, queues as a recent average, and waiting work as load. Ratios and scale m
 what has hardly changed is the same problem, and the plan cache knows its answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hadis.planning import candidates, corrections, observing
 from hadis.planning.corrections import Correction
+from hadis.planning.forecasting import Forecast
 from hadis.planning.problems import BatchPreference, Problem, Spares
-from hadis.planning.snapshots import Snapshot
+from hadis.planning.snapshots import ObservedWorker, Snapshot
 from hadis.planning.states import CycleInput, CycleState
 from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
@@ -21,13 +22,18 @@ DRAIN_SHARE = 2 / 3
 HORIZON_S = 60.0
 HORIZON_SWAPS = 5.0
 """A plan stays about a minute, or several of its own swaps where those take long."""
+LEAST_FLOW_PER_S = 0.01
+"""Fewer arrivals than this are nobody: what they wait is not known, and nothing waits."""
 RATIO_STEP = 0.02
 """In log odds: half a point at a ratio of a half."""
 SCALE_STEP = 0.01
 
 
-def state_problem(given: CycleInput, state: CycleState) -> Problem:
-    """Return the problem without its demand: planning and holding a plan differ in that."""
+def state_problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Problem:
+    """Return the problem without its demand: planning and holding a plan differ in that.
+
+    `forecast` only puts the queues that were seen in proportion to the demand of now.
+    """
     cascade, snapshot = given.cascade, given.snapshot
     profile = candidates.usable(cascade, given.profile, _broken_everywhere(snapshot))
     correction = corrections.correction(state.ratios)
@@ -42,9 +48,9 @@ def state_problem(given: CycleInput, state: CycleState) -> Problem:
         profile=profile,
         demand_per_s=0.0,
         workers=len(state.seen_at_s) or max(cascade.workers, 1),
-        slo_s=cascade.slo_s,
-        queue={name: count for name, count in state.queue.items() if name in known},
-        residual_s=_residual_s(state, snapshot, known),
+        slo_s=max(cascade.slo_s - given.margin_s, 0.0),
+        queue={n: q for n, q in _queue(state, forecast).items() if n in known},
+        residual_s=_residual_s(snapshot.staying, _assigned(state, known)),
         backlog_s=_backlog_s(profile, observing.waiting(snapshot.workers), scale),
         drain_s=DRAIN_SHARE * cascade.slo_s,
         current_workers=_current_workers(state, snapshot, known) or None,
@@ -69,18 +75,26 @@ def as_it_is(
     """
     pools: dict[ModelName, int] = {}
     serving = []
+    models: dict[WorkerName, ModelName] = {}
     for worker in snapshot.staying:
         model = placed.get(worker.name)
         if worker.ready and model is not None and model in worker.resident:
             pools[model] = pools.get(model, 0) + 1
             serving.append(worker)
+            models[worker.name] = model
     if not serving:
         return None
+    here, everywhere = observing.waiting(serving), observing.waiting(snapshot.staying)
     return replace(
         problem,
         workers=len(serving),
         pools=pools,
-        backlog_s=_backlog_s(problem.profile, observing.waiting(serving), problem.latency_scale),
+        queue={
+            name: count * here.get(name, 0) / everywhere[name] if everywhere.get(name) else count
+            for name, count in problem.queue.items()
+        },
+        residual_s=_residual_s(serving, models),
+        backlog_s=_backlog_s(problem.profile, here, problem.latency_scale),
         current_workers=None,
         swap_s={},
     )
@@ -98,16 +112,36 @@ def _current_workers(
     return current
 
 
+def _queue(state: CycleState, forecast: Forecast) -> dict[ModelName, float]:
+    """Return the queues that the forecast's demand would have at the waits that were seen.
+
+    Little's law speaks of averages over the same time. The forecast forgets sooner than the queues:
+    against its demand a queue of a minute ago would be an endless wait once the load is gone.
+    """
+    if state.flow_per_s < LEAST_FLOW_PER_S:
+        return {}
+    seen = forecast.mean_per_s / state.flow_per_s
+    return {name: seen * count for name, count in state.queue.items()}
+
+
+def _assigned(state: CycleState, known: set[ModelName]) -> dict[WorkerName, ModelName]:
+    """Return the model that each worker was last told to serve."""
+    return {
+        name: entry.model
+        for name, entry in state.assignments.items()
+        if entry.model is not None and entry.model in known
+    }
+
+
 def _residual_s(
-    state: CycleState, snapshot: Snapshot, known: set[ModelName]
+    workers: Iterable[ObservedWorker], models: Mapping[WorkerName, ModelName]
 ) -> dict[ModelName, float]:
     """Return how long the running batches of each model keep its first free worker busy."""
     residual: dict[ModelName, float] = {}
-    for worker in snapshot.staying:
-        entry = state.assignments.get(worker.name)
-        if worker.ready and entry is not None and entry.model in known:
-            before = residual.get(entry.model, worker.residual_s)
-            residual[entry.model] = min(before, worker.residual_s)
+    for worker in workers:
+        model = models.get(worker.name)
+        if worker.ready and model is not None:
+            residual[model] = min(residual.get(model, worker.residual_s), worker.residual_s)
     return {name: seconds for name, seconds in residual.items() if seconds > 0.0}
 
 

@@ -227,8 +227,8 @@ class Router:
     ) -> Worker | None:
         """Return a worker that is cautiously expected to be in time, or None.
 
-        `hoped`: without caution where all workers of the model are idle, as production tries a
-        heavy image that a light one can stand in for. A router that holds nothing else lets one
+        `hoped`: without caution where the worker is idle, as production tries a heavy image that a
+        light one can stand in for. A router that holds nothing else lets one
         request in that could be in time.
         """
         seconds = self.fleet.seconds[model][1]
@@ -241,9 +241,8 @@ class Router:
             )
             if picking.start_s(clocks[place], now_s) <= allowed_s:
                 return pool.workers[place]
-            if now_s <= latest_s - seconds and (
-                (hoped and max(clocks) <= now_s) or (self.in_flight == 1 and clocks[place] <= now_s)
-            ):
+            is_idle = clocks[place] <= now_s
+            if is_idle and now_s <= latest_s - seconds and (hoped or self.in_flight == 1):
                 return pool.workers[place]
         other = self._idle_elsewhere(model, now_s) if clocks else self._holder(model, now_s)
         if other is None or picking.start_s(other.clock_s, now_s) > allowed_s:

@@ -2,6 +2,8 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +25,14 @@ NO_GPU: Manifest = {"requests": {"cpu": "10m"}}
 
 
 def scenes_documents(**spec: Any) -> list[Manifest]:
-    """Return the scenes cascade and its profile, with fields of the cascade's spec replaced."""
+    """Return the scenes cascade and its profile, with fields of the cascade's spec replaced.
+
+    One with replaced fields runs beside the main one, and its routers give way to that one's pods.
+    """
     cascade, profile = yaml.safe_load_all(SCENES.read_text(encoding="utf-8"))
     cascade["spec"].update(copy.deepcopy(spec))
+    if spec:
+        cascade["spec"].setdefault("router", {}).setdefault("resources", NO_GPU)
     return [cascade, profile]
 
 
@@ -58,14 +65,21 @@ class Cascade:
             "scale", "hadiscascade", self.name, "-n", self.namespace, f"--replicas={count}"
         )
 
-    def pin(self, light: str, heavy: str) -> None:
-        """Have a plan made at once, whatever the load is: one that sends nothing on."""
+    @contextmanager
+    def pinned(self, light: str, heavy: str) -> Iterator[None]:
+        """Have a plan in force for a while, whatever the load is: one that sends nothing on."""
         pinned = {"light": light, "heavy": heavy, "hardnessThreshold": 1, "qualityThreshold": 0}
         self.patch(planner={"mode": "Pinned", "pinned": pinned})
+        try:
+            yield
+        finally:
+            self.patch(planner={"mode": "Auto", "pinned": None})
 
-    def unpin(self) -> None:
-        """Let the planner decide again."""
-        self.patch(planner={"mode": "Auto", "pinned": None})
+    def wait_replanned(self, within_s: float = 90.0) -> None:
+        """Ask for another plan, and wait until one above that of now is told."""
+        version = self.version
+        with self.pinned("scenes-s", "scenes-l"):
+            until("another plan is made", lambda: self.version > version, within_s)
 
     def delete(self) -> None:
         """Delete it, without waiting for what it owns."""
@@ -183,6 +197,10 @@ class Cascade:
         if service is None:
             raise NotYet(f"there is no Service {self.namespace}/{self.name}")
         return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+
+    def running(self) -> set[str]:
+        """Return the slots that are drawing an image right now."""
+        return {worker["name"] for worker in self.told()["workers"] if worker["running"]}
 
     def told(self) -> Manifest:
         """Return `GET /v1/status` of a router; Unanswered while none answers."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from cluster.lab.waiting import until
 from support.scenes_fleet import held_out_prompts
 
 SLO_S = 10.0
@@ -91,8 +92,13 @@ class Load:
         """Return how many requests sent after a moment got an image."""
         return sum(entry.is_served and entry.sent_s >= since_s for entry in self.entries)
 
+    def wait_served(self, count: int, within_s: float = 60.0) -> None:
+        """Wait until so many of the requests that are sent from now on got an image."""
+        since_s = time.monotonic()
+        until(f"{count} requests are served", lambda: self.served(since_s) >= count, within_s)
+
     def step(self, rate: float) -> float:
-        """Change the rate; return the moment at which the first request of the new one is sent."""
+        """Change the rate; return when, on the monotonic clock."""
         self.rate = rate
         return time.monotonic()
 

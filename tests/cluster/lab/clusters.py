@@ -37,6 +37,7 @@ from cluster.lab.commands import Told
 from hadis_operator import kube
 
 Manifest = dict[str, Any]
+NODES = kube.Kind("", "v1", "Node", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Cluster:
 
     def nodes(self) -> dict[str, Manifest]:
         """Return the nodes that take pods, by name."""
-        found = self.api.listed(kube.Kind("", "v1", "Node", "nodes"))
+        found = self.api.listed(NODES)
         return {
             node["metadata"]["name"]: node
             for node in found

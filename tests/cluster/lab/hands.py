@@ -4,6 +4,10 @@ A container's first process ignores every signal that it has not asked for, SIGK
 it comes from inside; so the hands are pods that see the processes of their whole node.
 """
 
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from cluster.lab.clusters import Cluster, Manifest
 from cluster.lab.images import reference
 from cluster.lab.waiting import until
@@ -11,6 +15,10 @@ from hadis_operator import kube
 
 NAMESPACE = "hadis-hands"
 LABELS = {"app": "hands"}
+POISED = """
+print("poised", flush=True)
+input()
+"""
 KILL = """
 import os, signal, sys
 from pathlib import Path
@@ -42,11 +50,36 @@ class Hands:
 
     def kill(self, pod: Manifest) -> None:
         """Kill all processes of a pod at once; its containers start anew in the same pod."""
+        self._cluster.kubectl("exec", *self._blow(pod, KILL))
+
+    @contextmanager
+    def poised(self, pod: Manifest) -> Iterator[Callable[[], None]]:
+        """Yield what kills all processes of a pod within milliseconds of being called."""
+        program = str(self._cluster.access.program("kubectl"))
+        hand = subprocess.Popen(
+            [program, "exec", "-i", *self._blow(pod, POISED + KILL)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=dict(self._cluster.access.environment),
+        )
+
+        def strike() -> None:
+            hand.communicate(b"now\n", timeout=30)
+            assert hand.returncode == 0, f"the hand ended with {hand.returncode}"
+
+        try:
+            assert hand.stdout is not None
+            assert hand.stdout.readline() == b"poised\n"
+            yield strike
+        finally:
+            hand.kill()
+            hand.wait()
+
+    def _blow(self, pod: Manifest, program: str) -> list[str]:
         hand = self._on_nodes()[pod["spec"]["nodeName"]]
         # Every container of ours is told its pod's name or UID.
         told = [f"POD_{key.upper()}={pod['metadata'][key]}" for key in ("name", "uid")]
-        command = ["python", "-c", KILL, *told]
-        self._cluster.kubectl("exec", "-n", NAMESPACE, hand, "--", *command)
+        return ["-n", NAMESPACE, hand, "--", "python", "-c", program, *told]
 
     def _on_nodes(self) -> dict[str, str]:
         pods = self._cluster.api.listed(kube.PODS, NAMESPACE, "app=hands")

@@ -1,4 +1,4 @@
-"""The project's three images, built from its Dockerfiles, and the operator of a version before.
+"""The project's three images, built from its Dockerfiles, and those of a version before.
 
 An archive is kept as long as what it is built from stays the same.
 """
@@ -18,7 +18,8 @@ from support import charts
 ROLES = ("operator", "router", "worker")
 TAG = "test"
 BEFORE = "before"
-"""Tag of the operator whose version is the one before."""
+"""Tag of the operator and the router whose version is the one before."""
+ROLES_BEFORE = ("operator", "router")
 VERSION_BEFORE = "0.0.9"
 CHANGES = {
     "src/hadis/__init__.py": (r'(?m)^__version__ = "[^"]+"$', f'__version__ = "{VERSION_BEFORE}"'),
@@ -43,7 +44,7 @@ def build_all() -> list[Path]:
     with tempfile.TemporaryDirectory() as parent:
         before = Path(parent) / "before"
         copy_before(before)
-        archives.append(build("operator", BEFORE, before))
+        archives += [build(role, BEFORE, before) for role in ROLES_BEFORE]
     for old in set(_cache().glob("*.tar")) - set(archives):
         old.unlink()
     return archives
@@ -64,7 +65,7 @@ def build(role: str, tag: str = TAG, context: Path = charts.ROOT) -> Path:
 
 def copy_before(target: Path) -> None:
     """Copy the sources as an earlier version would have had them."""
-    for file in _sources(charts.ROOT, "operator"):
+    for file in {file for role in ROLES_BEFORE for file in _sources(charts.ROOT, role)}:
         copied = target / file.relative_to(charts.ROOT)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copied)

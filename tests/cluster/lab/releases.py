@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cluster.lab.cascades import pod_ready
 from cluster.lab.clusters import Cluster, Manifest
 from cluster.lab.commands import Refused, Told
-from cluster.lab.images import BEFORE, ROLES, TAG, VERSION_BEFORE
+from cluster.lab.images import BEFORE, ROLES, ROLES_BEFORE, TAG, VERSION_BEFORE
 from cluster.lab.waiting import NotYet, Unanswered, until
 from hadis_operator import kube
 from support import charts
@@ -191,7 +191,8 @@ MONITORS = ("serviceMonitor", "podMonitor", "rules")
 def gpu_resources(cluster: Cluster, **requests: str) -> Manifest:
     """Return a worker's resources: a GPU where nodes have some, and these requests."""
     has_gpus = any(GPU in node["status"]["allocatable"] for node in cluster.nodes().values())
-    given: Manifest = {"requests": {"cpu": "10m", **requests}}
+    # What else the tests start is not to take these workers' time: they share the cores.
+    given: Manifest = {"requests": {"cpu": "400m", **requests}}
     return {**given, "limits": {GPU: 1}} if has_gpus else given
 
 
@@ -227,5 +228,5 @@ def chart_before(target: Path) -> Path:
 
 
 def images_before() -> Manifest:
-    """Return the values' images for the version before: its operator, this one's other two."""
-    return {**{role: {"tag": TAG} for role in ROLES}, "operator": {"tag": BEFORE}}
+    """Return the values' images for the version before: its operator and router, these workers."""
+    return {role: {"tag": BEFORE if role in ROLES_BEFORE else TAG} for role in ROLES}

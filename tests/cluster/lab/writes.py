@@ -34,6 +34,8 @@ GRANTED = (
 PARTS = ("spec", "data", "status", "annotations", "labels")
 VERBS = "APPLY|PATCH|POST|PUT|DELETE"
 SETTLE_S = 0.5
+CALM_S = 50.0
+"""Two plans may follow a step of the load, the second 45 seconds after the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,11 @@ class Writes:
             and write.at_s >= since_s
             and where(write)
         ]
+
+    def are_calm(self) -> bool:
+        """Whether nothing has been written for as long as a step of the load may have its plans."""
+        since_s = time.monotonic() - CALM_S
+        return all(write.kind is kube.LEASES for write in self.those(since_s=since_s))
 
     def _follow(self, kind: Kind, version: str) -> None:
         while not self._ending.is_set():

@@ -6,6 +6,7 @@ from hadis.planning import cycles, forecasting
 from hadis.planning.cycles import CycleInput, CycleState
 from hadis.planning.forecasting import DemandState
 from hadis.planning.snapshots import Snapshot
+from hadis.routing import admitting
 from hadis.simulation.directing import Directive, Manner
 from hadis.simulation.policies.timing import Clock, Stopwatch
 from hadis.simulation.scenarios import Scenario
@@ -52,6 +53,7 @@ class Hadis:
                 snapshot=snapshot,
                 state=self._state,
                 swap_s=scenario.swap_s,
+                margin_s=admitting.delivery_margin_s(scenario.slo_s),
             ),
             clock=self._stopwatch.for_planner,
         )
