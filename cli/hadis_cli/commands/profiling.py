@@ -56,7 +56,7 @@ def command(**given: Any) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.device == "auto" and task.place.device == "cpu" and fleet_options.gpus():
         console.print(
-            "this machine has a GPU that torch cannot use: the CPU is measured; install the build of "
+            "this machine has a GPU that torch cannot use: the CPU is measured; install a build of "
             "torch for its driver, or say --device cpu"
         )
     if len(task.lines) < assembling.FEW_PROMPTS:
