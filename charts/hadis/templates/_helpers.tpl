@@ -138,11 +138,12 @@ seccompProfile:
 {{- end }}
 {{- end -}}
 
-{{- /* The port of the Prometheus URL, 443 or 80 where it names none. */ -}}
-{{- define "hadis.prometheusPort" -}}
+{{- /* The ports on which the pods of Prometheus may listen, by its URL: that of the URL; where it names none, that of
+its scheme and Prometheus' own, to which a Service on port 80 leads. As a list in JSON. */ -}}
+{{- define "hadis.prometheusPorts" -}}
 {{- $url := urlParse .Values.monitoring.prometheus.url -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
-{{- if $port -}}{{ $port }}{{- else if eq $url.scheme "https" -}}443{{- else -}}80{{- end -}}
+{{- if $port -}}[{{ $port }}]{{- else if eq $url.scheme "https" -}}[443, 9090]{{- else -}}[80, 9090]{{- end -}}
 {{- end -}}
 
 {{- /* Refuses values that are well-formed but cannot work. */ -}}
