@@ -153,6 +153,14 @@ its scheme and Prometheus' own, to which a Service on port 80 leads. As a list i
 {{- if and $entry.enabled (not $entry.routes) -}}
 {{- fail (printf "%s.enabled needs at least one entry in %s.routes: {cascade, namespace, host, timeoutSeconds}" $kind $kind) -}}
 {{- end -}}
+{{- $seen := list -}}
+{{- range $route := ternary $entry.routes (list) $entry.enabled -}}
+{{- $name := printf "%s/%s" $route.namespace $route.cascade -}}
+{{- if has $name $seen -}}
+{{- fail (printf "%s.routes has %s twice: a cascade gets one route, whose name is the cascade's" $kind $name) -}}
+{{- end -}}
+{{- $seen = append $seen $name -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs, the Gateways to attach to" -}}
