@@ -96,6 +96,20 @@ REFUSED: dict[str, tuple[Manifest, str]] = {
         {"httpRoute": {"enabled": True, "routes": [ROUTE]}},
         "httpRoute.parentRefs",
     ),
+    "a cascade with two ingresses": (
+        {"ingress": {"enabled": True, "routes": [ROUTE, {**ROUTE, "host": "b.example.com"}]}},
+        "ingress.routes has images/scenes twice",
+    ),
+    "a cascade with two routes": (
+        {
+            "httpRoute": {
+                "enabled": True,
+                "parentRefs": [{"name": "gateway"}],
+                "routes": [ROUTE, {**ROUTE, "namespace": "lab"}, ROUTE],
+            }
+        },
+        "httpRoute.routes has images/scenes twice",
+    ),
     "an account without a name": ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
     "an alert that is none": (
         {"monitoring": {"rules": {"enabled": True, "disabled": ["HadisFoo"]}}},

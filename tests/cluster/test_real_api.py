@@ -212,3 +212,19 @@ async def test_a_lease_has_one_holder(api: Kube, namespace: str) -> None:
     await leader.release()
     await others[0]._attempt()
     assert others[0].leading
+
+
+async def test_a_claim_template_stays_as_it_was_given(api: Kube, namespace: str) -> None:
+    def cached(cache: Manifest | None) -> Manifest:
+        template = {} if cache is None else {"modelCache": cache}
+        return a_cascade(namespace, ("workers.template", template))
+
+    claim = {"storage": "1Gi", "accessModes": ["ReadWriteMany"]}
+    # One may be given later ...
+    for cache in (None, {"emptyDir": {}}, {"claimTemplate": claim}):
+        await api.apply(cached(cache), manager="a-person")
+    # ... and is then neither changed nor taken away, the first half of giving another one.
+    for cache in ({"claimTemplate": {**claim, "storage": "2Gi"}}, {"emptyDir": {}}, None):
+        with pytest.raises(ClusterRefused, match="cannot be changed or taken away"):
+            await api.apply(cached(cache), manager="a-person")
+    await api.apply(cached({"claimTemplate": claim}), manager="a-person")
