@@ -145,6 +145,8 @@ def merge(
 
 def _ready(facts: Facts) -> Condition:
     reason, message, serving = _readiness(facts)
+    if facts.faults:
+        message += f"; not everything could be written: {'; '.join(facts.faults[:NAMED])}"
     if facts.given.paused:
         reason = "Paused"
         message = (
@@ -192,8 +194,6 @@ def _why_no_router(facts: Facts) -> str:
             "no router is ready yet; its pods wait for the Secret that spec.router.apiKeys names "
             f"({secret}) should it not exist"
         )
-    if facts.faults:
-        return f"no router is ready: {'; '.join(facts.faults[:NAMED])}"
     return "no router is ready yet"
 
 

@@ -15,7 +15,7 @@ import pytest
 from cluster.lab.clusters import Cluster
 from cluster.lab.releases import Release
 from hadis import resources
-from hadis_operator import applying, kube, naming, objects, sweeping
+from hadis_operator import annotating, applying, kube, naming, objects, surveying, sweeping
 from hadis_operator.electing import Elector
 from hadis_operator.kube import ClusterRefused, Kube
 from hadis_operator.objects import Manifest, Owner
@@ -112,7 +112,7 @@ async def test_the_annotation_and_the_rest_have_managers_that_leave_each_other_a
     )
     slot = Renderer(rendered.an_installation()).slots(given)["w0"]
     live = await api.apply(slot, manager=objects.OPERATOR_MANAGER)
-    patch = applying.annotation_patch(live, '{"version":4}')
+    patch = annotating.annotation_patch(live, '{"version":4}')
     noted = await api.apply(patch, manager=objects.ASSIGNMENT_MANAGER)
     assert noted["spec"] == live["spec"]
     again = await api.apply(slot, manager=objects.OPERATOR_MANAGER)
@@ -140,8 +140,8 @@ async def test_rescaling_touches_replicas_only(api: Kube, alone: Cluster, namesp
     store = Store()
     store.put(kube.DEPLOYMENTS, await api.get(kube.DEPLOYMENTS, namespace, name))
     applier = applying.Applier(api, store, may_act=lambda: True, clock=lambda: 0.0)
-    survey = applying.survey(
-        given, rendered.an_installation(), {"w0": slot}, applying.live_slots(store, given.owner)
+    survey = surveying.survey(
+        given, rendered.an_installation(), {"w0": slot}, surveying.live_slots(store, given.owner)
     )
     await applier.shape_slots(given, survey)
     healed = await api.get(kube.DEPLOYMENTS, namespace, name)
