@@ -601,8 +601,9 @@ async def test_a_plan_that_is_not_on_record_is_announced_nowhere(
     await operator.settle()
     plan = server.get("hadiscascades", "photos")["status"]["plan"]
     server.refusals["configmaps"] = (403, "exceeded quota")
-    pinned = {"light": "tiny", "heavy": "big", "hardnessThreshold": 0.5}
-    server.put(clusters.a_live_cascade(("planner", {"mode": "Pinned", "pinned": pinned})))
+    pinned = {"light": "tiny", "heavy": "big", "hardnessThreshold": 0.5, "qualityThreshold": 0}
+    changed = clusters.a_live_cascade(("planner", {"mode": "Pinned", "pinned": pinned}))
+    server.put({**changed, "status": server.get("hadiscascades", "photos")["status"]})
     await operator.turn(4)
     assert operator.loop._cycler.state.version > plan["version"]
     assert server.get("hadiscascades", "photos")["status"]["plan"] == plan
