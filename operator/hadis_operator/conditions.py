@@ -31,6 +31,7 @@ BLOCKED_FIX = (
     "create what is missing, raise the quota, or correct serviceAccountName, priorityClassName and "
     "resources"
 )
+WRITE_FIX = "correct the field, or the quota, policy or webhook that is in the way"
 _WORST_FIRST = (Plight.OUT_OF_MEMORY, Plight.CRASHING, Plight.UNSCHEDULABLE, Plight.LOADING)
 
 
@@ -146,7 +147,8 @@ def merge(
 def _ready(facts: Facts) -> Condition:
     reason, message, serving = _readiness(facts)
     if facts.faults:
-        message += f"; not everything could be written: {'; '.join(facts.faults[:NAMED])}"
+        told = "; ".join(facts.faults[:NAMED])
+        message += f"; not everything could be written: {told} - {WRITE_FIX}"
     if facts.given.paused:
         reason = "Paused"
         message = (

@@ -129,8 +129,9 @@ class Reporter:
                 await self._applier.write_status(manifest)
             except ClusterTrouble as error:
                 trouble = error
-                fault = f"HadisCascade {self._key.name} cannot be given its status"
-                self.hear([events.refused(f"{fault}: {kube.words_of(error)}")], now_s)
+                if error.status not in (None, 404, 503):  # neither an outage nor a deletion
+                    fault = f"HadisCascade {self._key.name} cannot be given its status"
+                    self.hear([events.refused(f"{fault}: {kube.words_of(error)}")], now_s)
         await self._tell(live)
         if trouble is not None:
             raise trouble

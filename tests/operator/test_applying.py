@@ -188,6 +188,17 @@ async def test_writes_that_are_not_answered_do_not_use_up_a_turn(
         await writing.shape_slots(given)
 
 
+async def test_a_write_that_hangs_is_a_fault_while_the_api_answers_otherwise(
+    server: ApiServer, writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "TIMEOUT_S", 0.3)
+    server.hanging.add("networkpolicies")
+    found = await writing.shape(GIVEN)
+    assert len(found.faults) == 2
+    assert "did not answer in time" in found.faults[0]
+    assert server.get("deployments", naming.router(OWNER))
+
+
 async def test_what_cannot_be_deleted_is_told_and_tried_again(
     server: ApiServer, writing: Writing
 ) -> None:

@@ -99,6 +99,7 @@ def test_ready_tells_what_could_not_be_written_whatever_else_it_says(view: View,
     found = condition(some_facts(view=view, faults=("Deployment x was refused: no",) * 9), "Ready")
     assert found.status == want
     assert found.message.count("Deployment x was refused: no") == conditions.NAMED
+    assert found.message.endswith(conditions.WRITE_FIX)
 
 
 def test_a_router_that_serves_counts_more_than_workers_that_do_not_answer_us() -> None:

@@ -3,7 +3,8 @@
 It knows no schema and no controllers. Applying merges, and a write that changes nothing makes no
 new version, as on a real server. Who set which field is booked, lists as a whole. What was written
 is on record; `down`, `silent` and `refusals` stand in for outages. Refusals are by kind, or by kind
-and method of HTTP (`jobs/DELETE`), or by kind and name (`services/photos`).
+and method of HTTP (`jobs/DELETE`), or by kind and name (`services/photos`). Writes of a kind in
+`hanging` are never answered.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class ApiServer:
     books: dict[Place, dict[tuple[str, str], set[Path]]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    hanging: set[str] = field(default_factory=set)
     down: bool = False
     silent: bool = False
     requests: int = 0
@@ -105,6 +107,8 @@ class ApiServer:
         if parts[0] == "namespaces" and len(parts) > 2:
             namespace, parts = parts[1], parts[2:]
         plural, name, part = (*parts, "", "")[:3]
+        if request.method != "GET" and plural in self.hanging:
+            await asyncio.sleep(3600)
         for what in (plural, f"{plural}/{request.method}", f"{plural}/{name}"):
             if request.method != "GET" and what in self.refusals:
                 status, message = self.refusals[what]
