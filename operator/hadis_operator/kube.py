@@ -40,7 +40,7 @@ class ClusterUnreachable(RetryLater):
     def __init__(self, message: str, *, status: int | None = None, words: str = "") -> None:
         super().__init__(message)
         self.status = status
-        self.words = words or "the API did not answer in time"
+        self.words = words or message
 
 
 class ClusterRefused(NeverRetry):
@@ -301,7 +301,8 @@ class Kube:
                 )
                 content = await reply.read()
         except (aiohttp.ClientError, TimeoutError, OSError, config.ConfigException) as error:
-            raise ClusterUnreachable(f"{method} {path}: {error!r}") from error
+            words = "the API did not answer in time"
+            raise ClusterUnreachable(f"{method} {path}: {error!r}", words=words) from error
         return _answer(method, path, int(reply.status), content)
 
 
@@ -309,8 +310,7 @@ def _answer(method: str, path: str, status: int, content: bytes) -> Manifest:
     try:
         told = json.loads(content) if content else {}
     except ValueError as error:
-        words = f"{status}, and no JSON"
-        raise ClusterUnreachable(f"{method} {path}: {words}", status=status, words=words) from error
+        raise ClusterUnreachable(f"{method} {path}: {status}, no JSON", status=status) from error
     if status < 300:
         return dict(told)
     details = told if isinstance(told, dict) else {}

@@ -25,7 +25,7 @@ from hadis_operator.delivering import Courier
 from hadis_operator.enacting import Enactor, Written
 from hadis_operator.finding import SecretFinder
 from hadis_operator.installation import Installation
-from hadis_operator.kube import ClusterTrouble, Kube
+from hadis_operator.kube import Kube
 from hadis_operator.metrics import Metrics
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import Observer, View
@@ -123,12 +123,8 @@ class CascadeLoop:
                 pause_s = await self._turn()
         except NotLeading:
             return LOOK_AGAIN_S
-        except (*ClusterTrouble, TimeoutError) as error:
+        except (HadisError, TimeoutError) as error:
             return self._note_failure(str(error) or "a turn took too long")
-        except InvalidManifest as error:
-            return self._note_failure(f"this version cannot read the cascade: {error}")
-        except HadisError as error:
-            return self._note_failure(str(error))
         except Exception:
             # The outermost edge of the loop: a cascade without a controller still serves, and the
             # other cascades have nothing to do with it.
