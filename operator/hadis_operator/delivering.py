@@ -21,6 +21,7 @@ from hadis.wire.reports import RouterStatus, WorkerStatus
 from hadis_operator import objects
 from hadis_operator.counting import Process
 from hadis_operator.observing import View
+from hadis_operator.reissuing import Reissue
 from hadis_operator.rendering import pods as ports
 from hadis_operator.slots import Pod
 
@@ -50,7 +51,9 @@ class Delivery:
     refused: tuple[str, ...] = ()
 
 
-def plan_messages(output: CycleOutput, view: View, *, summary_is_new: bool) -> list[Message]:
+def plan_messages(
+    output: CycleOutput | Reissue, view: View, *, summary_is_new: bool
+) -> list[Message]:
     """Return what workers and routers lack of a plan. Older versions at their end are behind.
 
     `summary_is_new`: the figures beside the table have changed, which routers show to people.
@@ -121,7 +124,7 @@ class Courier:
                 self._told[message.pod.process] = digest
         return _sum(outcomes, changed=bool(late))
 
-    async def deliver_plan(self, output: CycleOutput, view: View) -> Delivery:
+    async def deliver_plan(self, output: CycleOutput | Reissue, view: View) -> Delivery:
         """Send assignments and the routing table to whoever reports older ones."""
         is_new = dict(output.summary) != self._summary
         behind = len(plan_messages(output, view, summary_is_new=False))

@@ -73,6 +73,10 @@ REFUSED: dict[str, tuple[Manifest, str]] = {
         {"defaults": {"worker": {"resources": ["gpu"]}}},
         "/defaults/worker/resources",
     ),
+    "a quantity in another unit": (
+        {"defaults": {"worker": {"resources": {"limits": {"memory": "48GB"}}}}},
+        "/worker/resources/limits/memory",
+    ),
     "a number as a node label": (
         {"defaults": {"worker": {"nodeSelector": {"gpus": 8}}}},
         "/worker/nodeSelector/gpus",

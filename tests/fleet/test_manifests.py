@@ -34,7 +34,8 @@ def a_manifest(*changes: tuple[str, Any], drop: str | None = None) -> str:
     return yaml.safe_dump_all(parsed)
 
 
-CACHE = "spec.workers.template.modelCache"
+TEMPLATE = "spec.workers.template"
+CACHE = f"{TEMPLATE}.modelCache"
 INVALID = [
     # (what is changed, what is dropped, the field that is named, a part of what is said)
     ([("spec.slo.latency", "10")], None, "spec.slo.latency", "e.g. 10s"),
@@ -90,6 +91,19 @@ INVALID = [
         None,
         f"{CACHE}.claimTemplate.accessModes",
         "needs accessModes with ReadWriteMany",
+    ),
+    (
+        [(f"{TEMPLATE}.resources", {"limits": {"memory": "48GB"}})],
+        None,
+        f"{TEMPLATE}.resources.limits[memory]",
+        "(A quantity, e.g. 4 or 16Gi)",
+    ),
+    ([(f"{TEMPLATE}.sharedMemory", "8 Gi")], None, f"{TEMPLATE}.sharedMemory", "e.g. 8Gi"),
+    (
+        [(CACHE, {"emptyDir": {"sizeLimit": "1" * 65}})],
+        None,
+        f"{CACHE}.emptyDir.sizeLimit",
+        "at most 64 characters",
     ),
     ([("metadata.name", "Scenes")], None, "", "metadata.name must be at most 40 characters"),
     ([("metadata.name", 7)], None, "metadata.name", "must be text"),
@@ -225,6 +239,8 @@ def test_lists_strings_and_maps_of_the_specs_are_bounded(plural: str) -> None:
             assert "maxItems" in schema, path
         if schema.get("type") == "string":
             assert "maxLength" in schema or "enum" in schema, path
+        if schema.get("x-kubernetes-int-or-string"):
+            assert {"maxLength", "pattern"} <= schema.keys(), path
         if "additionalProperties" in schema:
             assert "maxProperties" in schema, path
 

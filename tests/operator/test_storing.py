@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hadis_operator import applying, kube, objects, sweeping
+from hadis_operator import kube, objects, surveying, sweeping
 from hadis_operator.kube import Kube
 from hadis_operator.objects import Component, Manifest
 from hadis_operator.rollouts import LiveSlot
@@ -79,9 +79,9 @@ def test_of_pods_and_slots_the_small_part_is_kept() -> None:
     assert not {"annotations", "managedFields"} & kept["metadata"].keys()
     assert Pod.from_live(kept) == Pod.from_live(pod)
     given = clusters.a_given()
-    slot = applying.render_slots(given, rendered.an_installation())["w0"]
+    slot = surveying.render_slots(given, rendered.an_installation())["w0"]
     store.put(kube.DEPLOYMENTS, slot)
-    live = applying.live_slots(store, OWNER)["w0"]
+    live = surveying.live_slots(store, OWNER)["w0"]
     assert "template" not in live["spec"]
     assert LiveSlot.from_deployment(live) == LiveSlot.from_deployment(slot)
 
