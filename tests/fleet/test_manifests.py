@@ -160,8 +160,8 @@ def test_what_a_later_controller_tells_is_read_without_what_is_not_known() -> No
     assert (told.cascade, told.profile) == (read.cascade, read.profile)
     assert told.unknown == (
         "signature",
-        "cascade.spec.novelty",
         "cascade.spec.models[1].quantization",
+        "cascade.spec.novelty",
         "profile.spec.rows[0].doubt",
     )
     same = manifests.read_told(manifests.dump_manifests(read.cascade, read.profile), source="g")
