@@ -25,6 +25,7 @@ from hadis_operator import (
     kube,
     naming,
     objects,
+    observing,
     reading,
     renderings,
     slots,
@@ -299,6 +300,7 @@ class CascadeLoop:
             rendered,
             live,
             unschedulable=lost,
+            stuck=observing.stuck(view),
             edits=self._applier.edits(rendered, live),
         )
 
