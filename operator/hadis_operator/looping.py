@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
@@ -95,7 +96,7 @@ class CascadeLoop:
         self._held: Given | None = None
         self._attained: attaining.Record | None = None
         self._observer = Observer(tools.session, clock=tools.clock)
-        self._courier = Courier(tools.session)
+        self._courier = Courier(tools.session, tools.may_act, partial(tools.metrics.refusing, key))
         self._cycler = Cycler(tools.executor)
         self._renderer = renderings.Renderer(tools.installation)
         self._applier = Applier(tools.api, tools.store, may_act=tools.may_act, clock=tools.clock)

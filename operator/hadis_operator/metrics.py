@@ -34,6 +34,10 @@ class Metrics:
         self._source = self._gauge(
             "demand_source", "1 for where the demand is read at present", "source"
         )
+        self._refusing = self._gauge(
+            "operator_refusing_processes",
+            "Routers and workers that refuse what they are told, for being of another version",
+        )
         self._last_good = self._gauge(
             "operator_cycle_timestamp_seconds",
             "When a control cycle last went well, or planning began; none while nothing is planned",
@@ -147,6 +151,10 @@ class Metrics:
                 "Fallback": float(source.trouble is not None),
             },
         )
+
+    def refusing(self, key: CascadeKey, count: int) -> None:
+        """Show how many processes of a cascade refuse what they are told."""
+        self._refusing.show(key, count)
 
     def stand_by(self, key: CascadeKey) -> None:
         """Drop what only the operator that acts may tell of a cascade."""
