@@ -77,6 +77,12 @@ class Metrics:
             "Changes that a watch had missed and a sweep has mended",
             "resource",
         )
+        self._readable = Gauge(
+            "hadis_operator_namespace_readable",
+            "1 while a namespace that is to be watched can be read; none where all are watched",
+            ["watched_namespace"],
+            registry=self.registry,
+        )
         for phase in PHASES:
             self._phases.labels(phase)
 
@@ -96,6 +102,10 @@ class Metrics:
         """Read the age of a resource's store whenever the metrics are scraped."""
         self._watch_age.labels(resource).set_function(age_s)
         self._missed.labels(resource)
+
+    def readable(self, namespace: str, *, is_readable: bool) -> None:
+        """Show whether a watched namespace can be read."""
+        self._readable.labels(namespace).set(is_readable)
 
     def mended(self, resource: str, count: int) -> None:
         """Count what a watch had missed."""

@@ -2,7 +2,8 @@
 
 It knows no schema and no controllers. Applying merges, and a write that changes nothing makes no
 new version, as on a real server. Who set which field is booked, lists as a whole. What was written
-is on record; `down`, `silent` and `refusals` stand in for outages.
+is on record; `down`, `silent` and `refusals` stand in for outages, `forbidden` for namespaces in
+which the operator has no Role (empty: in the cluster).
 """
 
 import asyncio
@@ -45,6 +46,7 @@ class ApiServer:
     books: dict[Place, dict[tuple[str, str], set[Path]]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    forbidden: set[str] = field(default_factory=set)
     down: bool = False
     silent: bool = False
     requests: int = 0
@@ -103,6 +105,8 @@ class ApiServer:
         namespace = ""
         if parts[0] == "namespaces" and len(parts) > 2:
             namespace, parts = parts[1], parts[2:]
+        if namespace in self.forbidden:
+            return _refusal(403, f"it may not be done in the namespace {namespace!r}")
         plural, name, part = (*parts, "", "")[:3]
         if request.method != "GET" and plural in self.refusals:
             status, message = self.refusals[plural]
