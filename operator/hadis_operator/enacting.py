@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hadis.planning.cycles import CycleOutput, CycleState
-from hadis_operator import kube, naming, objects, renderings, slots, surveying
+from hadis_operator import kube, naming, objects, observing, renderings, slots, surveying
 from hadis_operator.applying import Applier
 from hadis_operator.delivering import Courier
 from hadis_operator.installation import Installation
@@ -49,6 +49,7 @@ class Enactor:
             rendered,
             live,
             unschedulable=lost,
+            stuck=observing.stuck(view),
             edits=self._applier.edits(rendered, live),
         )
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
@@ -89,7 +90,8 @@ class CascadeLoop:
         self._unrecorded: tuple[str, ...] = ()
         """What is to be told of the newest plan once it is on record."""
         applier = Applier(tools.api, tools.store, may_act=tools.may_act, clock=tools.clock)
-        self._enactor = Enactor(tools.store, tools.installation, applier, Courier(tools.session))
+        courier = Courier(tools.session, tools.may_act, partial(tools.metrics.refusing, key))
+        self._enactor = Enactor(tools.store, tools.installation, applier, courier)
         self._demand = DemandReader(
             tools.session, tools.api, tools.installation.prometheus_url, epoch=tools.epoch
         )

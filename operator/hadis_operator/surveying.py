@@ -63,16 +63,18 @@ def survey(
     live: Mapping[str, Manifest],
     *,
     unschedulable: Collection[str] = (),
+    stuck: Collection[str] = (),
     edits: Mapping[str, Sequence[str]] | None = None,
 ) -> Slots:
     """Return how the slots stand against what they shall be, and what to do about it now.
 
-    `edits` are the fields that somebody has changed by hand, by slot.
+    `stuck` are the slots whose pods wait in vain, `edits` the fields that somebody has changed by
+    hand, by slot.
     """
     wanted = Wanted.from_rendered(rendered.values())
     found = tuple(
         rollouts.with_edits(
-            rollouts.without_node(LiveSlot.from_deployment(one), unschedulable),
+            rollouts.without_node(LiveSlot.from_deployment(one), unschedulable, stuck),
             (edits or {}).get(slot, ()),
         )
         for slot, one in sorted(live.items())

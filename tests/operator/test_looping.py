@@ -106,6 +106,48 @@ def put_pods(server: ApiServer, pods: list[PretendedPod]) -> None:
 
 
 @pytest.mark.usefixtures("cascade")
+@pytest.mark.parametrize("is_crashing", [True, False])
+async def test_a_new_template_mends_all_that_crash_at_once_and_spares_what_loads(
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    is_crashing: bool,
+) -> None:
+    operator = begin()
+    for pod in pods[:2]:
+        pod.silent = True
+        waiting = {"reason": "CrashLoopBackOff"}
+        state = {"waiting": waiting} if is_crashing else {"running": {"startedAt": pod.started}}
+        server.put(pod.live(ready=False, containerStatuses=[{"state": state}]))
+    await operator.settle()
+    server.put(clusters.a_live_cascade(("workers.template", {"image": "own.example/worker:2"})))
+    await operator.turn()
+    rolled = [one for one in server.written() if one[1].startswith("deployments/photos-w")]
+    assert len([one for one in rolled if one[0] == "apply"]) == (2 if is_crashing else 1)
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_whoever_refuses_the_cascade_is_counted(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+
+    def refusing() -> float | None:
+        return operator.metrics.registry.get_sample_value(
+            "hadis_operator_refusing_processes",
+            {"cascade": "photos", "cascade_namespace": "images"},
+        )
+
+    await operator.settle()
+    assert refusing() == 0
+    pods[0].refusing = True
+    server.put(clusters.a_live_cascade(("slo.latency", "50s"), generation=4))
+    await operator.turn(2)
+    assert refusing() == 1
+
+
+@pytest.mark.usefixtures("cascade")
 async def test_the_first_plan_is_made_before_any_worker_exists(
     server: ApiServer, begin: Callable[[], Operator]
 ) -> None:

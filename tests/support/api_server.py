@@ -2,9 +2,10 @@
 
 It knows no schema and no controllers. Applying merges, and a write that changes nothing makes no
 new version, as on a real server. Who set which field is booked, lists as a whole. What was written
-is on record; `down`, `silent` and `refusals` stand in for outages. Refusals are by kind, or by kind
-and method of HTTP (`jobs/DELETE`), or by kind and name (`services/photos`). Writes of a kind in
-`hanging` are never answered.
+is on record; `down`, `silent` and `refusals` stand in for outages, `forbidden` for namespaces in
+which the operator has no Role (empty: in the cluster). Refusals are by kind, or by kind and method
+of HTTP (`jobs/DELETE`), or by kind and name (`services/photos`). Writes of a kind in `hanging` are
+never answered.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ class ApiServer:
     writes: list[Write] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     hanging: set[str] = field(default_factory=set)
+    forbidden: set[str] = field(default_factory=set)
     down: bool = False
     silent: bool = False
     requests: int = 0
@@ -106,6 +108,8 @@ class ApiServer:
         namespace = ""
         if parts[0] == "namespaces" and len(parts) > 2:
             namespace, parts = parts[1], parts[2:]
+        if namespace in self.forbidden:
+            return _refusal(403, f"it may not be done in the namespace {namespace!r}")
         plural, name, part = (*parts, "", "")[:3]
         if request.method != "GET" and plural in self.hanging:
             await asyncio.sleep(3600)
