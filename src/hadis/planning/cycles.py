@@ -5,6 +5,7 @@ It may be called at any moment, not only every `planner.interval_s`: smoothing a
 elapsed time, and a call that finds nothing new raises no version. All memory is in `CycleState`.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -218,7 +219,7 @@ def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
 
 
 def _kept(elapsed_s: float, memory_s: float) -> float:
-    return 0.5 ** (elapsed_s / (memory_s / 2))
+    return math.pow(0.5, elapsed_s / (memory_s / 2))
 
 
 def _latency_scale(given: CycleInput) -> float | None:
