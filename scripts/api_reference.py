@@ -133,11 +133,10 @@ def _bounds(schema: Schema) -> Iterator[str]:
     if "enum" in schema:
         yield ", ".join(f"`{value}`" for value in schema["enum"])
     yield from _range(schema, "minimum", "maximum", "")
-    yield from _range(schema, "minLength", "maxLength", " characters")
+    if not schema.get("x-kubernetes-int-or-string"):  # how a quantity is written is said once
+        yield from _text_bounds(schema)
     yield from _range(schema, "minItems", "maxItems", " entries")
     yield from _range(schema, "minProperties", "maxProperties", " keys")
-    if "pattern" in schema:
-        yield _code(schema["pattern"])
     for key in schema.get("x-kubernetes-list-map-keys", ()):
         yield f"one an entry's `{key}`"
     if schema.get("x-kubernetes-list-type") == "set":
@@ -150,6 +149,12 @@ def _bounds(schema: Schema) -> Iterator[str]:
         child = schema.get(inner)
         if isinstance(child, Mapping) and "properties" not in child:
             yield from (f"each {bound}" for bound in _bounds(child))
+
+
+def _text_bounds(schema: Schema) -> Iterator[str]:
+    yield from _range(schema, "minLength", "maxLength", " characters")
+    if "pattern" in schema:
+        yield _code(schema["pattern"])
 
 
 def _range(schema: Schema, least: str, most: str, unit: str) -> Iterator[str]:

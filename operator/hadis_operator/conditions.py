@@ -31,6 +31,7 @@ BLOCKED_FIX = (
     "create what is missing, raise the quota, or correct serviceAccountName, priorityClassName and "
     "resources"
 )
+WRITE_FIX = "correct the field, or the quota, policy or webhook that is in the way"
 _WORST_FIRST = (Plight.OUT_OF_MEMORY, Plight.CRASHING, Plight.UNSCHEDULABLE, Plight.LOADING)
 
 
@@ -145,6 +146,9 @@ def merge(
 
 def _ready(facts: Facts) -> Condition:
     reason, message, serving = _readiness(facts)
+    if facts.faults:
+        told = "; ".join(facts.faults[:NAMED])
+        message += f"; not everything could be written: {told} - {WRITE_FIX}"
     if facts.given.paused:
         reason = "Paused"
         message = (
@@ -192,8 +196,6 @@ def _why_no_router(facts: Facts) -> str:
             "no router is ready yet; its pods wait for the Secret that spec.router.apiKeys names "
             f"({secret}) should it not exist"
         )
-    if facts.faults:
-        return f"no router is ready: {'; '.join(facts.faults[:NAMED])}"
     return "no router is ready yet"
 
 

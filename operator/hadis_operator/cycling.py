@@ -17,10 +17,11 @@ from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
 from hadis.planning.problems import PlanStatus
 from hadis.planning.snapshots import ObservedRouter, Snapshot
 from hadis.terms.profiles import Profile
-from hadis_operator import naming, observing, resuming
+from hadis_operator import naming, observing, reissuing, resuming
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import View
 from hadis_operator.reading import Given, ProfileState
+from hadis_operator.reissuing import Reissue
 
 WARM_UP_S = 3.0
 """For how long a new leader of a serving cascade counts the demand before it plans, unless it has
@@ -50,6 +51,7 @@ class Cycler:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._profile: Profile | None = None
+        self._can_plan = True
         self._term = -1
         self._took_over_s = float("-inf")
         self._is_resumed = False
@@ -60,17 +62,24 @@ class Cycler:
         self._disagreed = 0
         self.state = CycleState()
         self.output: CycleOutput | None = None
+        """The last plan that was made."""
+        self.issued: CycleOutput | Reissue | None = None
+        """What everybody shall have: that plan, or the one on record over those who are there."""
         self.shown: PlanStatus | None = None
         self.trouble = ""
 
     @property
     def is_warming_up(self) -> bool:
-        """Whether a plan of an earlier leader is in force and this one has not planned yet."""
-        return self._is_resumed and self.output is None
+        """Whether a plan of an earlier leader is in force and this one is still to plan."""
+        return self._is_fresh and self._can_plan and not self.trouble
+
+    @property
+    def _is_fresh(self) -> bool:
+        return self._is_resumed and self.issued is None
 
     def stand_by(self) -> None:
         """Note that another operator may act from now on. The demand's history is kept."""
-        self._term, self.output = -1, None
+        self._term, self.output, self.issued = -1, None, None
 
     def count(self, given: Given, now_s: float, routers: Iterable[ObservedRouter]) -> None:
         """Add to the demand's history without planning."""
@@ -108,7 +117,8 @@ class Cycler:
         mine = self.state
         if mine.plan is None or (mine.version, mine.routing) != (resumed.version, resumed.routing):
             self.state = resumed
-        self._term, self._took_over_s, self.output = term, now_s, None
+        self._term, self._took_over_s = term, now_s
+        self.output, self.issued, self.trouble = None, None, ""
         self._is_resumed = is_serving or self.state.routing is not None
         self._planned_s, self._planned_for = float("-inf"), ()
         self.shown = shown
@@ -118,9 +128,10 @@ class Cycler:
         """Whether to run a cycle now: the interval is over, or something has changed."""
         if given.profile is not None or given.profile_state is ProfileState.VALID:
             self._profile = given.profile
-        if self._profile is None and not given.has_basis:
+        self._can_plan = self._profile is not None or given.has_basis
+        if not self._can_plan and self.state.routing is None:
             return False
-        if self.is_warming_up and not self._is_warm(view.now_s):
+        if self._is_fresh and not self._is_warm(view.now_s):
             return False
         waited_s = view.now_s - self._planned_s
         is_changed = (basis, view.signature) != self._planned_for
@@ -140,15 +151,20 @@ class Cycler:
     ) -> Result:
         """Run a cycle. A profile that allows no plan leaves what was decided last in force.
 
-        A profile that has gone, or no longer makes sense, is replaced by the last that did.
+        A profile that has gone, or no longer makes sense, is replaced by the last that did; where
+        this operator has seen none, the plan on record is issued over the workers that are there.
         """
         self._planned_s, self._planned_for = view.now_s, (basis, view.signature)
         wanted = [naming.slot(index) for index in range(given.cascade.workers)]
         workers = observing.observed_workers(view, wanted, is_boot=self._is_boot(view))
+        snapshot = Snapshot(view.now_s, workers, routers)
+        if not self._can_plan:
+            self.count(given, view.now_s, routers)
+            return Result(self._reissue(given, view, snapshot))
         handed = CycleInput(
             given.cascade,
             given.profile or self._profile,
-            Snapshot(view.now_s, workers, routers),
+            snapshot,
             self.state,
             # The view has waited already; a lost node's slots are to be gone within seconds.
             grace_s=0.0,
@@ -160,13 +176,35 @@ class Cycler:
             )
         except HadisError as error:
             self.trouble = str(error)
-            return Result(trouble=self.trouble)
+            self.count(given, view.now_s, routers)
+            return Result(self._reissue(given, view, snapshot), trouble=self.trouble)
         self.trouble = ""
-        self.output, self.state = output, output.state
+        self.output, self.issued, self.state = output, output, output.state
         # A plan that comes out as it was, for instance after a change of leaders, is no news.
         is_new = output.state.version != before
         self._note_status(output.plan.status, is_new=is_new)
         return Result(is_new, output.events if is_new else ())
+
+    def _reissue(self, given: Given, view: View, snapshot: Snapshot) -> bool:
+        """Issue the plan on record to those who are there; return whether that says anything new.
+
+        What routers show of it is theirs: nothing else remembers what was expected of it.
+        """
+        tables = [status.routing for status in view.routers.values() if status.routing is not None]
+        newest = max(tables, key=lambda table: table.version, default=None)
+        models = {model.name for model in given.cascade.models}
+        known = (newest.plan if newest is not None else None) or {}
+        found = reissuing.reissue(self.state, snapshot, models, known)
+        if found is None:
+            return False
+        before, self.issued = self.state.version, found
+        self.state = replace(
+            self.state,
+            version=max(before, found.routing.version),
+            routing=found.routing,
+            assignments={**self.state.assignments, **found.assignments},
+        )
+        return self.state.version != before
 
     def _is_boot(self, view: View) -> bool:
         if self._is_resumed:

@@ -6,9 +6,10 @@ that was not written to the plan's ConfigMap before.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +19,20 @@ from hadis.planning.cycles import CycleOutput
 from hadis.terms.ids import WorkerName
 from hadis.wire.assignments import AssignmentBody, RoutingTableBody
 from hadis.wire.reports import RouterStatus, WorkerStatus
-from hadis_operator import objects
+from hadis_operator import answers, objects
 from hadis_operator.counting import Process
 from hadis_operator.observing import View
+from hadis_operator.reissuing import Reissue
 from hadis_operator.rendering import pods as ports
 from hadis_operator.slots import Pod
 
 TIMEOUT_S = 2.0
 AT_ONCE = 64
+CASCADE = "cascade"
+NAMED = 5
+"""Refusing processes that are named one by one."""
+MAX_WORDS_BYTES = 4096
+MAX_WORDS_CHARS = 300
 LOG = logging.getLogger(__name__)
 
 
@@ -40,17 +47,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a round went: messages taken, and refusals in the receivers' words.
+    """How a round went: messages taken; who refused is the courier's `trouble`.
 
     `changed` tells whether anybody was told something other than figures for people.
     """
 
     taken: int = 0
     changed: bool = False
-    refused: tuple[str, ...] = ()
 
 
-def plan_messages(output: CycleOutput, view: View, *, summary_is_new: bool) -> list[Message]:
+def plan_messages(
+    output: CycleOutput | Reissue, view: View, *, summary_is_new: bool
+) -> list[Message]:
     """Return what workers and routers lack of a plan. Older versions at their end are behind.
 
     `summary_is_new`: the figures beside the table have changed, which routers show to people.
@@ -86,48 +94,88 @@ def _routed_version(status: RouterStatus) -> int:
     return -1 if status.routing is None else status.routing.version
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What a process would not take (a digest), and why, in its words."""
+
+    digest: str
+    slot: str
+    words: str
+
+
 @dataclass(slots=True)
 class Courier:
-    """Delivers to the pods of one cascade, and remembers which process was told which cascade."""
+    """Delivers to the pods of one cascade, and remembers which process was told which cascade.
+
+    `may_act` is asked before everything that is sent. `refusing` is told, after each round, how
+    many processes refuse what they were told last.
+    """
 
     session: aiohttp.ClientSession
+    may_act: Callable[[], bool] = lambda: True
+    refusing: Callable[[int], None] = lambda _count: None
     _told: dict[Process, str] = field(default_factory=dict)
+    _refused: dict[tuple[Process, str], _Refusal] = field(default_factory=dict)
     _digest: tuple[Mapping[str, Any], str] | None = None
     _summary: Mapping[str, object] | None = None
     _open: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
+    @property
+    def trouble(self) -> str:
+        """Who refuses the cascade, why, and what to do about it; empty while nobody does."""
+        found = {one.slot: one.words for (_, what), one in self._refused.items() if what == CASCADE}
+        if not found:
+            return ""
+        who = sorted(found)
+        rest = f" and {len(who) - NAMED} more" if len(who) > NAMED else ""
+        verb = "refuses" if len(who) == 1 else "refuse"
+        return (
+            f"{', '.join(who[:NAMED])}{rest} {verb} this cascade and will not start with it: "
+            f"{found[who[0]]} - upgrade what is older than the operator; workers take a new image "
+            "once the annotation hadis.dev/roll-workers gets a new value"
+        )
+
     async def deliver_cascade(
         self, document: Mapping[str, Any], generation: int, view: View
     ) -> Delivery:
-        """Send the cascade to each process that reports another generation or was told another.
+        """Send the cascade to each process that reports an older one or was told another.
 
         A process that reports the right generation when it is first met has read it from the
-        mounted plan, or was told by an earlier operator.
+        mounted plan, or was told by an earlier operator. One that reports a later generation was
+        told by an operator that knows more than this one.
         """
         digest = self._digest_of(document)
         late: list[Message] = []
         for pod, reported in self._answering(view):
-            known = self._told.get(pod.process)
-            if known is None and reported == generation:
+            if pod.process not in self._told and reported == generation:
                 self._told[pod.process] = digest
-            elif known != digest:
-                late.append(Message(pod, "cascade", document))
+            elif self._lacks(pod.process, reported, generation, digest):
+                late.append(Message(pod, CASCADE, document))
         there = {pod.process for pod in view.pods}
         self._told = {process: told for process, told in self._told.items() if process in there}
+        self._refused = {key: one for key, one in self._refused.items() if key[0] in there}
         outcomes = await self._send(late)
         for message, trouble in zip(late, outcomes, strict=True):
-            # A refusal is not repeated: the same document would be refused again.
-            if trouble is None or trouble:
+            if trouble is None:
                 self._told[message.pod.process] = digest
-        return _sum(outcomes, changed=bool(late))
+        return Delivery(_taken(outcomes), changed=bool(late))
 
-    async def deliver_plan(self, output: CycleOutput, view: View) -> Delivery:
+    async def deliver_plan(self, output: CycleOutput | Reissue, view: View) -> Delivery:
         """Send assignments and the routing table to whoever reports older ones."""
         is_new = dict(output.summary) != self._summary
         behind = len(plan_messages(output, view, summary_is_new=False))
         outcomes = await self._send(plan_messages(output, view, summary_is_new=is_new))
         self._summary = dict(output.summary)
-        return _sum(outcomes, changed=behind > 0)
+        # Those that refuse are asked again at the next look, and not sooner.
+        is_busy = behind > sum(bool(outcome) for outcome in outcomes)
+        return Delivery(_taken(outcomes), changed=is_busy)
+
+    def _lacks(self, process: Process, reported: int, generation: int, digest: str) -> bool:
+        refusal = self._refused.get((process, CASCADE))
+        if reported > generation or (refusal is not None and refusal.digest == digest):
+            return False  # what was refused would be refused again
+        # Without a generation (0) there is only what it was told to go by.
+        return self._told.get(process) != digest or 0 < reported < generation
 
     def _digest_of(self, document: Mapping[str, Any]) -> str:
         if self._digest is None or self._digest[0] is not document:
@@ -143,33 +191,53 @@ class Courier:
 
     async def _send(self, messages: list[Message]) -> list[str | None]:
         """Return for each message None when it was taken, else why not: empty for silence."""
-        return list(await asyncio.gather(*(self._put(message) for message in messages)))
+        outcomes = await asyncio.gather(*(self._put(message) for message in messages))
+        for message, outcome in zip(messages, outcomes, strict=True):
+            self._note(message, outcome)
+        self.refusing(len({process for process, _ in self._refused}))
+        return list(outcomes)
+
+    def _note(self, message: Message, outcome: str | None) -> None:
+        """Remember a refusal, and say it once."""
+        key = (message.pod.process, message.what)
+        if outcome is None:
+            self._refused.pop(key, None)
+        elif outcome:
+            before = self._refused.get(key)
+            digest = self._digest_of(message.body) if message.what == CASCADE else ""
+            self._refused[key] = _Refusal(digest, message.pod.slot or message.pod.name, outcome)
+            if before is None or before.words != outcome:
+                LOG.warning("%s refused its %s: %s", message.pod.name, message.what, outcome)
 
     async def _put(self, message: Message) -> str | None:
         url = f"http://{message.pod.at(ports.CONTROL_PORT)}/{message.what}"
         try:
-            async with (
-                self._open,
-                self.session.put(
+            async with self._open:
+                if not self.may_act():
+                    return ""  # its successor tells
+                async with self.session.put(
                     url,
                     data=json.dumps(message.body),
-                    headers={"content-type": "application/json"},
+                    headers={"content-type": "application/json", **answers.HEADERS},
                     timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-                ) as reply,
-            ):
-                if reply.status == 200:
-                    return None
-                text = (await reply.text())[:300]
+                    auto_decompress=False,
+                ) as reply:
+                    if reply.status == 200:
+                        return None
+                    told = await answers.read_start(reply, MAX_WORDS_BYTES)
+                    return _words(told) or f"status {reply.status}"
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             LOG.info("%s did not take its %s: %r", message.pod.name, message.what, error)
             return ""
-        LOG.warning("%s refused its %s: %s", message.pod.name, message.what, text)
-        return f"{message.pod.name} refused its {message.what}: {text}"
 
 
-def _sum(outcomes: list[str | None], *, changed: bool) -> Delivery:
-    return Delivery(
-        taken=sum(outcome is None for outcome in outcomes),
-        changed=changed,
-        refused=tuple(outcome for outcome in outcomes if outcome),
-    )
+def _taken(outcomes: list[str | None]) -> int:
+    return sum(outcome is None for outcome in outcomes)
+
+
+def _words(told: str) -> str:
+    """Return a refusal as one short line: both receivers put their message into `error`."""
+    # Somebody else's words, or a message that was cut off, are told as they are.
+    with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
+        told = str(json.loads(told)["error"]["message"])
+    return " ".join(told.split())[:MAX_WORDS_CHARS]

@@ -67,7 +67,11 @@ def released(lease: Manifest, stamp: str) -> Manifest:
 
 
 class Elector:
-    """Takes part in the election until cancelled. `changed` is called when the role changes."""
+    """Takes part in the election until cancelled. `changed` is called when the role changes.
+
+    It stands for as long as `may_stand` says so: one that could do nothing would only keep the
+    Lease from those that can.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Elector:
         *,
         clock: Callable[[], float],
         changed: Callable[[], None] | None = None,
+        may_stand: Callable[[], bool] = lambda: True,
     ) -> None:
         self._api = api
         self._namespace = namespace
@@ -85,6 +90,7 @@ class Elector:
         self._me = me
         self._clock = clock
         self._changed = changed or (lambda: None)
+        self._may_stand = may_stand
         self._seen = Sighting()
         self._held_until_s = float("-inf")
         self._was_leading = False
@@ -100,7 +106,10 @@ class Elector:
         """Renew, or try to take over, every `RETRY_S`; an outage ends neither."""
         while True:
             try:
-                await self._attempt()
+                if self._may_stand():
+                    await self._attempt()
+                else:
+                    self.attempted_s = self._clock()
             except ClusterTrouble as error:
                 LOG.warning("the lease was not renewed: %s", kube.told_briefly(error))
             self._note_role()

@@ -28,11 +28,15 @@ MAX_UNTOLD = 16
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One thing to tell. `is_warning` where somebody should act."""
+    """One thing to tell. `is_warning` where somebody should act.
+
+    `subject` is what it is about where its note may change from one look to the next.
+    """
 
     reason: str
     note: str
     is_warning: bool = False
+    subject: str = ""
 
 
 def planned(sentence: str) -> Story:
@@ -49,6 +53,12 @@ def restored(what: str) -> Story:
     return Story("Restored", note, is_warning=True)
 
 
+def refused(fault: str) -> Story:
+    """Return the story of what the API did not do; a fault begins with kind and name."""
+    subject = " ".join(fault.split()[:2])
+    return Story("Refused", fault, is_warning=True, subject=subject)
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What was told of a cascade, and when."""
@@ -61,7 +71,7 @@ def fresh(told: Told, stories: Iterable[Story], now_s: float) -> tuple[list[Stor
     known = {key: at_s for key, at_s in told.at_s.items() if now_s - at_s < REPEAT_AFTER_S}
     new: list[Story] = []
     for story in stories:
-        key = (story.reason, story.note)
+        key = (story.reason, story.subject or story.note)
         if key not in known:
             known[key] = now_s
             new.append(story)

@@ -25,7 +25,7 @@ def hold(given: Given, record: Manifest | None, *, is_fetched: bool | None, serv
     if is_fetched is not False or not serves or before in (None, given.models_hash):
         return given
     try:
-        known = manifests.read_manifests(data[plans.CASCADE_KEY], source=plans.CASCADE_KEY)
+        known = manifests.read_told(data[plans.CASCADE_KEY], source=plans.CASCADE_KEY)
     except (KeyError, HadisError):
         return given  # nothing to go back to
     cascade = replace(known.cascade, workers=given.cascade.workers, planner=given.cascade.planner)

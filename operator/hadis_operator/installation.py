@@ -72,8 +72,24 @@ class WorkerDefaults:
     """E.g. nvidia; empty: the node's default."""
     priority_class_name: str = ""
     """Empty: the cluster's default."""
+    topology_spread_constraints: tuple[Manifest, ...] = ()
+    """How workers spread; without a selector of their own over those of their cascade."""
     resources: Manifest = field(default_factory=dict)
     """Requests and limits, the GPU among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterDefaults:
+    """Where routers run, and what those get whose cascade states no resources."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels of nodes."""
+    tolerations: tuple[Manifest, ...] = ()
+    """Taints that routers put up with: a cluster of GPU nodes alone has no others for them."""
+    priority_class_name: str = ""
+    """Empty: the cluster's default."""
+    resources: Manifest = field(default_factory=dict)
+    """Requests and limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +116,8 @@ class Installation:
     """Token and offline switch."""
     worker_defaults: WorkerDefaults = field(default_factory=WorkerDefaults)
     """Placement and resources of workers."""
-    router_resources: Manifest = field(default_factory=dict)
-    """Resources of routers whose cascade states none."""
+    router_defaults: RouterDefaults = field(default_factory=RouterDefaults)
+    """Placement and resources of routers."""
 
 
 def load(file: Path) -> Installation:
@@ -141,7 +157,7 @@ def _installation(root: "_Node") -> Installation:
         data_plane_service_account=root.text("dataPlaneServiceAccount"),
         hugging_face=_hugging_face(root.node("huggingFace")),
         worker_defaults=_worker_defaults(defaults.node("worker")),
-        router_resources=_router_resources(defaults.node("router")),
+        router_defaults=_router_defaults(defaults.node("router")),
     )
     for node in (images, defaults, root):
         node.close()
@@ -198,16 +214,22 @@ def _worker_defaults(node: "_Node") -> WorkerDefaults:
         tolerations=node.objects("tolerations"),
         runtime_class_name=node.text("runtimeClassName"),
         priority_class_name=node.text("priorityClassName"),
+        topology_spread_constraints=node.objects("topologySpreadConstraints"),
         resources=node.mapping("resources"),
     )
     node.close()
     return defaults
 
 
-def _router_resources(node: "_Node") -> Manifest:
-    resources = node.mapping("resources")
+def _router_defaults(node: "_Node") -> RouterDefaults:
+    defaults = RouterDefaults(
+        node_selector=node.labels("nodeSelector"),
+        tolerations=node.objects("tolerations"),
+        priority_class_name=node.text("priorityClassName"),
+        resources=node.mapping("resources"),
+    )
     node.close()
-    return resources
+    return defaults
 
 
 class _Node:

@@ -24,22 +24,36 @@ TIMEOUT_S = 4.0
 write of a deposed leader can arrive after its successor has begun."""
 PAGE = 500
 """Objects a page of a list: bounds what the API server has to hold for us at once."""
+MAX_WORDS_CHARS = 300
 _JSON = "application/json"
 _ONE_METADATA_ONLY = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA_ONLY = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class ClusterUnreachable(RetryLater):
-    """The API did not answer in time, or answered that it cannot at present."""
+    """The API did not answer in time (`status` is None), or answered that it cannot at present.
+
+    A status of 500 and above may be about one object alone: a webhook that does not answer, or a
+    field that the API does not know. `words` are the API's own.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, words: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.words = words or message
 
 
 class ClusterRefused(NeverRetry):
-    """The API understood and refused; `status` is the HTTP status, `reason` its one word."""
+    """The API understood and refused; `status` is the HTTP status, `reason` its one word.
 
-    def __init__(self, message: str, *, status: int, reason: str) -> None:
+    `words` are the API's own.
+    """
+
+    def __init__(self, message: str, *, status: int, reason: str, words: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.words = words or message
 
 
 class NotThere(ClusterRefused):
@@ -112,6 +126,7 @@ class _Way:
 
 
 _APPLY = _Way("apply", "PATCH", "application/apply-patch+yaml", {"force": "true"})
+_APPLY_NEW = _Way("apply", "PATCH", "application/apply-patch+yaml", {"force": "false"})
 _MERGE = _Way("merge", "PATCH", "application/merge-patch+json")
 _CREATE = _Way("create", "POST")
 _REPLACE = _Way("replace", "PUT")
@@ -188,9 +203,24 @@ class Kube:
                 return items, str(metadata.get("resourceVersion", "0"))
             query["continue"] = metadata["continue"]
 
-    async def apply(self, manifest: Manifest, *, manager: str, part: str = "") -> Manifest:
-        """Apply a manifest as `manager`, on the server, taking over what others set; return it."""
+    async def apply(
+        self, manifest: Manifest, *, manager: str, part: str = "", uid: str | None = None
+    ) -> Manifest:
+        """Apply a manifest as `manager`, on the server, taking over what others set; return it.
+
+        With `uid` only to that very object: Conflicting when another has its name, or none.
+        """
+        if uid is not None:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
         return await self._write(_APPLY, manifest, manager, part=part)
+
+    async def apply_new(self, manifest: Manifest, *, manager: str) -> Manifest:
+        """Apply a manifest of which no object is known, taking over nothing that others set.
+
+        Conflicting when there is one after all that says anything else. Not `create`: what that
+        sets is booked under another operation, and what a later rendering leaves out would stay.
+        """
+        return await self._write(_APPLY_NEW, manifest, manager)
 
     async def merge(self, manifest: Manifest, *, manager: str) -> Manifest:
         """Change only the fields that `manifest` names; NotThere when there is no such object."""
@@ -271,7 +301,8 @@ class Kube:
                 )
                 content = await reply.read()
         except (aiohttp.ClientError, TimeoutError, OSError, config.ConfigException) as error:
-            raise ClusterUnreachable(f"{method} {path}: {error!r}") from error
+            words = "the API did not answer in time"
+            raise ClusterUnreachable(f"{method} {path}: {error!r}", words=words) from error
         return _answer(method, path, int(reply.status), content)
 
 
@@ -279,16 +310,17 @@ def _answer(method: str, path: str, status: int, content: bytes) -> Manifest:
     try:
         told = json.loads(content) if content else {}
     except ValueError as error:
-        raise ClusterUnreachable(f"{method} {path}: {status}, and no JSON") from error
+        raise ClusterUnreachable(f"{method} {path}: {status}, no JSON", status=status) from error
     if status < 300:
         return dict(told)
     details = told if isinstance(told, dict) else {}
-    message = f"{method} {path}: {status} {details.get('message') or content[:200]!r}"
+    words = str(details.get("message") or repr(content[:200]))
+    message = f"{method} {path}: {status} {words}"
     # 401 passes when the token's file is read again. 403 may be a quota: it is about this object.
     if status in (401, 408, 425, 429) or status >= 500:
-        raise ClusterUnreachable(message)
+        raise ClusterUnreachable(message, status=status, words=words)
     kind = {404: NotThere, 409: Conflicting}.get(status, ClusterRefused)
-    raise kind(message, status=status, reason=str(details.get("reason", "")))
+    raise kind(message, status=status, reason=str(details.get("reason", "")), words=words)
 
 
 ClusterTrouble = (ClusterUnreachable, ClusterRefused)
@@ -305,6 +337,17 @@ def namespace_of_pod(given: str | None) -> str:
 
 
 def told_briefly(error: HadisError) -> str:
-    """Return an error's first line, short enough for a condition or an event."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    """Return an error as one line, short enough for a log."""
+    return _short(str(error) or type(error).__name__)
+
+
+def words_of(error: ClusterUnreachable | ClusterRefused) -> str:
+    """Return what the API said, as one line that is short enough for a condition or an event.
+
+    A field that it does not know is often named on the second line.
+    """
+    return _short(error.words)
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:MAX_WORDS_CHARS]

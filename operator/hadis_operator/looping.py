@@ -12,30 +12,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
 from hadis.errors import HadisError, InvalidManifest
 from hadis.planning.snapshots import ObservedRouter
-from hadis_operator import (
-    applying,
-    attaining,
-    events,
-    holding,
-    kube,
-    naming,
-    objects,
-    reading,
-    renderings,
-    slots,
-)
-from hadis_operator.applying import Applier, NotLeading, Obstacles, Slots
+from hadis_operator import attaining, events, holding, kube, naming, objects, reading, surveying
+from hadis_operator.applying import Applier, NotLeading
 from hadis_operator.attaining import Attainment
 from hadis_operator.cycling import Cycler, Result
 from hadis_operator.delivering import Courier
+from hadis_operator.enacting import Enactor, Written
 from hadis_operator.finding import SecretFinder
 from hadis_operator.installation import Installation
-from hadis_operator.kube import ClusterTrouble, Kube
+from hadis_operator.kube import Kube
 from hadis_operator.metrics import Metrics
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import Observer, View
@@ -50,6 +41,7 @@ from hadis_operator.reporting import (
 from hadis_operator.slots import Pod
 from hadis_operator.sourcing import DemandReader
 from hadis_operator.storing import CascadeKey, Store
+from hadis_operator.surveying import Slots
 
 LOOK_EVERY_S = 2.0
 LOOK_AGAIN_S = 0.5
@@ -94,16 +86,18 @@ class CascadeLoop:
         self._held: Given | None = None
         self._attained: attaining.Record | None = None
         self._observer = Observer(tools.session, clock=tools.clock)
-        self._courier = Courier(tools.session)
         self._cycler = Cycler(tools.executor)
-        self._renderer = renderings.Renderer(tools.installation)
-        self._applier = Applier(tools.api, tools.store, may_act=tools.may_act, clock=tools.clock)
+        self._unrecorded: tuple[str, ...] = ()
+        """What is to be told of the newest plan once it is on record."""
+        applier = Applier(tools.api, tools.store, may_act=tools.may_act, clock=tools.clock)
+        courier = Courier(tools.session, tools.may_act, partial(tools.metrics.refusing, key))
+        self._enactor = Enactor(tools.store, tools.installation, applier, courier)
         self._demand = DemandReader(
             tools.session, tools.api, tools.installation.prometheus_url, epoch=tools.epoch
         )
         self._secrets = SecretFinder(tools.api, tools.clock)
         self._reporter = Reporter(
-            key, tools.store, tools.installation, tools.metrics, self._applier, me=tools.me
+            key, tools.store, tools.installation, tools.metrics, applier, me=tools.me
         )
 
     def wake(self) -> None:
@@ -131,12 +125,8 @@ class CascadeLoop:
                 pause_s = await self._turn()
         except NotLeading:
             return LOOK_AGAIN_S
-        except (*ClusterTrouble, TimeoutError) as error:
+        except (HadisError, TimeoutError) as error:
             return self._note_failure(str(error) or "a turn took too long")
-        except InvalidManifest as error:
-            return self._note_failure(f"this version cannot read the cascade: {error}")
-        except HadisError as error:
-            return self._note_failure(str(error))
         except Exception:
             # The outermost edge of the loop: a cascade without a controller still serves, and the
             # other cascades have nothing to do with it.
@@ -172,7 +162,12 @@ class CascadeLoop:
         if "deletionTimestamp" in live["metadata"]:
             tools.metrics.rests(self.key)
             return LOOK_EVERY_S  # owner references do the rest
-        given = self._in_force(self._reading(live))
+        try:
+            given = self._in_force(self._reading(live))
+        except InvalidManifest as error:
+            if tools.may_act():
+                await self._reporter.report_unreadable(live, str(error), tools.clock())
+            raise
         # 1. Observe.
         began_s = tools.clock()
         acts = tools.may_act()
@@ -190,7 +185,8 @@ class CascadeLoop:
         if given.paused:
             tools.metrics.rests(self.key)
             self._cycler.count(given, view.now_s, routers)
-            await self._report(given, live, view, self._survey(given, view), Obstacles(), Result())
+            survey = self._enactor.survey(given, view)
+            await self._report(given, live, view, survey, Written(is_recorded=True), Result())
             return LOOK_EVERY_S
         # 2. to 4. Plan, when it is time.
         tools.metrics.plans(self.key, given.cascade.planner.interval_s, tools.epoch())
@@ -198,18 +194,17 @@ class CascadeLoop:
         if self._cycler.is_due(given, view, self._basis()):
             cycled = True
             result = await self._plan(given, view, routers)
-        elif self._cycler.is_warming_up:
+        elif self._cycler.issued is None:
             self._cycler.count(given, view.now_s, routers)
         # 5. Write, then deliver.
-        survey = self._survey(given, view)
-        obstacles, is_recorded = await self._write(given, survey)
-        delivered = await self._deliver(given, view, is_recorded=is_recorded)
-        output = self._cycler.output
-        if cycled and output is not None and is_recorded and not result.trouble:
-            tools.metrics.went_well(self.key, output.plan.status, tools.epoch())
+        survey = self._enactor.survey(given, view)
+        written = await self._write(given, survey)
+        delivered = await self._deliver(given, view, written)
+        if written.is_recorded:
+            self._note_recorded(result, cycled=cycled)
         # 6. Report. A leader that is still finding its feet has nothing to correct yet.
         if not self._cycler.is_warming_up:
-            await self._report(given, live, view, survey, obstacles, result)
+            await self._report(given, live, view, survey, written, result)
         pause_s = LOOK_AGAIN_S if delivered or result.is_new else LOOK_EVERY_S
         return min(pause_s, self._cycler.due_in_s(given, tools.clock()))
 
@@ -244,7 +239,7 @@ class CascadeLoop:
             given,
             store.get(kube.CONFIG_MAPS, owner.namespace, naming.plan(owner)),
             is_fetched=is_fetched(store, self._tools.installation, given),
-            serves=bool(applying.live_slots(store, owner)),
+            serves=bool(surveying.live_slots(store, owner)),
         )
         if not held.is_held:
             self._held = None
@@ -261,6 +256,7 @@ class CascadeLoop:
         """Count the demand, and nothing else, while another operator acts."""
         self._cycler.stand_by()
         self._reporter.stand_by()
+        self._unrecorded = ()
         self._tools.metrics.stand_by(self.key)
         self._cycler.count(given, view.now_s, self._demand.read_direct(view))
 
@@ -270,7 +266,7 @@ class CascadeLoop:
             self._tools.term(),
             view.now_s,
             store.get(kube.CONFIG_MAPS, owner.namespace, naming.plan(owner)),
-            applying.live_slots(store, owner).values(),
+            surveying.live_slots(store, owner).values(),
             planned_before(live),
             is_serving=any(status.routing is not None for status in view.routers.values()),
         )
@@ -280,61 +276,35 @@ class CascadeLoop:
         began_s = tools.clock()
         result = await self._cycler.run(given, view, routers, self._basis())
         tools.metrics.took("plan", tools.clock() - began_s)
-        self._reporter.hear(map(events.planned, result.sentences), tools.clock())
-        if self._cycler.output is not None and not result.trouble:
-            tools.metrics.planned(self.key, self._cycler.output)
-        elif result.trouble:
+        self._unrecorded = result.sentences or self._unrecorded
+        if result.trouble:
             tools.metrics.failed(self.key)
         return result
 
-    def _survey(self, given: Given, view: View) -> Slots:
-        lost = {
-            slot for slot, pod in view.slot_pods.items() if pod.plight is slots.Plight.UNSCHEDULABLE
-        }
-        rendered = self._renderer.slots(given)
-        live = applying.live_slots(self._tools.store, given.owner)
-        return applying.survey(
-            given,
-            self._tools.installation,
-            rendered,
-            live,
-            unschedulable=lost,
-            edits=self._applier.edits(rendered, live),
-        )
+    def _note_recorded(self, result: Result, *, cycled: bool) -> None:
+        """Tell of the plan that is on record now: before that it is in force for nobody."""
+        tools, output = self._tools, self._cycler.output
+        self._reporter.hear(map(events.planned, self._unrecorded), tools.clock())
+        self._unrecorded = ()
+        if cycled and output is not None and not result.trouble:
+            tools.metrics.planned(self.key, output)
+            tools.metrics.went_well(self.key, output.plan.status, tools.epoch())
 
-    async def _write(self, given: Given, survey: Slots) -> tuple[Obstacles, bool]:
-        """Write the plan's ConfigMap first, then what else is to be, then the annotations.
-
-        Returns what was in the way, and whether the plan is on record: one that is not must not be
-        told to anybody, or a successor would not know of its version.
-        """
-        tools, state = self._tools, self._cycler.state
+    async def _write(self, given: Given, survey: Slots) -> Written:
+        tools, cycler = self._tools, self._cycler
         began_s = tools.clock()
-        rendered = self._renderer.fleet(given, state.routing, state.assignments)
-        of_fleet = await self._applier.shape(given.owner, rendered)
-        of_slots = await self._applier.shape_slots(given, survey)
-        owner = given.owner
-        record = tools.store.get(kube.CONFIG_MAPS, owner.namespace, naming.plan(owner))
-        is_recorded = objects.is_current(record, rendered[0])
-        if self._cycler.output is not None and is_recorded:
-            await self._applier.annotate(owner, self._cycler.output.assignments)
+        written = await self._enactor.write(given, survey, cycler.state, cycler.issued)
         tools.metrics.took("write", tools.clock() - began_s)
-        found = of_fleet + of_slots
-        self._reporter.hear(map(events.restored, found.restored), tools.clock())
-        return found, is_recorded
+        self._reporter.hear_of(written.obstacles, tools.clock())
+        return written
 
-    async def _deliver(self, given: Given, view: View, *, is_recorded: bool) -> bool:
+    async def _deliver(self, given: Given, view: View, written: Written) -> bool:
         tools = self._tools
         if not tools.may_act():
             raise NotLeading("another operator may be acting by now")
         began_s = tools.clock()
-        told = await self._courier.deliver_cascade(
-            self._renderer.document(given), given.cascade.generation, view
-        )
-        is_busy = told.changed
-        if self._cycler.output is not None and is_recorded:
-            delivery = await self._courier.deliver_plan(self._cycler.output, view)
-            is_busy = is_busy or delivery.changed
+        issued = self._cycler.issued if written.is_recorded else None
+        is_busy = await self._enactor.deliver(given, view, issued)
         tools.metrics.took("deliver", tools.clock() - began_s)
         return is_busy
 
@@ -350,7 +320,7 @@ class CascadeLoop:
         live: Manifest,
         view: View,
         survey: Slots,
-        obstacles: Obstacles,
+        written: Written,
         result: Result,
     ) -> None:
         tools = self._tools
@@ -360,11 +330,12 @@ class CascadeLoop:
             live=live,
             view=view,
             survey=survey,
-            obstacles=obstacles,
+            obstacles=written.obstacles,
             source=self._demand.source,
             attainment=self._shown_attainment(live, view.now_s, result),
-            output=self._cycler.output,
-            plan_status=self._cycler.shown,
+            # What is not on record is in force for nobody.
+            issued=self._cycler.issued if written.is_recorded else None,
+            plan_status=self._cycler.shown if written.is_recorded else planned_before(live),
             plan_trouble=self._cycler.trouble,
             missing_secret=await self._missing_secret(given, view),
         )

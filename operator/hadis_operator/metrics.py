@@ -34,6 +34,10 @@ class Metrics:
         self._source = self._gauge(
             "demand_source", "1 for where the demand is read at present", "source"
         )
+        self._refusing = self._gauge(
+            "operator_refusing_processes",
+            "Routers and workers that refuse what they are told, for being of another version",
+        )
         self._last_good = self._gauge(
             "operator_cycle_timestamp_seconds",
             "When a control cycle last went well, or planning began; none while nothing is planned",
@@ -73,6 +77,12 @@ class Metrics:
             "Changes that a watch had missed and a sweep has mended",
             "resource",
         )
+        self._readable = Gauge(
+            "hadis_operator_namespace_readable",
+            "1 while a namespace that is to be watched can be read; none where all are watched",
+            ["watched_namespace"],
+            registry=self.registry,
+        )
         for phase in PHASES:
             self._phases.labels(phase)
 
@@ -92,6 +102,10 @@ class Metrics:
         """Read the age of a resource's store whenever the metrics are scraped."""
         self._watch_age.labels(resource).set_function(age_s)
         self._missed.labels(resource)
+
+    def readable(self, namespace: str, *, is_readable: bool) -> None:
+        """Show whether a watched namespace can be read."""
+        self._readable.labels(namespace).set(is_readable)
 
     def mended(self, resource: str, count: int) -> None:
         """Count what a watch had missed."""
@@ -147,6 +161,10 @@ class Metrics:
                 "Fallback": float(source.trouble is not None),
             },
         )
+
+    def refusing(self, key: CascadeKey, count: int) -> None:
+        """Show how many processes of a cascade refuse what they are told."""
+        self._refusing.show(key, count)
 
     def stand_by(self, key: CascadeKey) -> None:
         """Drop what only the operator that acts may tell of a cascade."""

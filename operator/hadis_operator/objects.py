@@ -155,6 +155,16 @@ def identity(manifest: Manifest) -> tuple[str, str]:
     return manifest["kind"], manifest["metadata"]["name"]
 
 
+def reference(live: Manifest) -> Manifest:
+    """Return what names a live object, and nothing that has come under its name since."""
+    metadata = live["metadata"]
+    return {
+        "apiVersion": live["apiVersion"],
+        "kind": live["kind"],
+        "metadata": {name: metadata[name] for name in ("name", "namespace", "uid")},
+    }
+
+
 def annotation(manifest: Manifest, name: str) -> str | None:
     """Return an annotation of an object; None where it has none."""
     value = (manifest.get("metadata", {}).get("annotations") or {}).get(name)

@@ -2,23 +2,23 @@
 
 Kubernetes says which pods there are, the processes in them say what they do. A slot counts while
 its worker answers, also while it loads or swaps: it is dropped after five seconds of silence, or at
-once when its pod goes, and nothing waits for a node to be declared lost.
+once when its pod goes, and nothing waits for a node to be declared lost. A router's last answer
+holds as long, but only while its pod is ready: it is asked for nothing else than being so.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import aiohttp
 from pydantic import ValidationError
 
 from hadis.planning.snapshots import ObservedWorker
 from hadis.terms.ids import WorkerName
-from hadis.wire.bodies import OpenBody
 from hadis.wire.reports import RouterStatus, WorkerStatus
-from hadis_operator import slots
+from hadis_operator import answers, slots
 from hadis_operator.rendering import pods as ports
 from hadis_operator.slots import Pod
 
@@ -26,8 +26,11 @@ SILENCE_S = 5.0
 TIMEOUT_S = 1.0
 AT_ONCE = 64
 """Questions that one cascade has open at the same time."""
+MAX_BYTES = 1024 * 1024
+"""Of an answer: a router with 512 workers tells a tenth of it."""
+STUCK = (slots.Plight.CRASHING, slots.Plight.OUT_OF_MEMORY, slots.Plight.UNSCHEDULABLE)
 
-Status = TypeVar("Status", bound=OpenBody)
+Status = TypeVar("Status", WorkerStatus, RouterStatus)
 LOG = logging.getLogger(__name__)
 
 
@@ -59,24 +62,41 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A worker's last answer and when it came."""
+class Heard(Generic[Status]):
+    """A process' last answer and when it came."""
 
     at_s: float
-    status: WorkerStatus
+    status: Status
 
 
 def believed(
-    heard: Mapping[str, Heard], pods: Mapping[str, Pod], now_s: float
-) -> dict[str, WorkerStatus]:
+    heard: Mapping[str, Heard[Status]], pods: Mapping[str, Pod], now_s: float
+) -> dict[str, Status]:
     """Return what is still true of last answers: the pod is the same and not silent for long."""
     return {
-        slot: last.status
-        for slot, last in heard.items()
-        if (pod := pods.get(slot)) is not None
+        name: last.status
+        for name, last in heard.items()
+        if (pod := pods.get(name)) is not None
         and last.status.uid == pod.uid
         and now_s - last.at_s <= SILENCE_S
     }
+
+
+def stuck(view: View) -> frozenset[str]:
+    """Return the slots whose worker serves nobody and will not by waiting alone.
+
+    Their pods crash, have no node or no image, or models fail to load. One that holds a model has
+    got over what befell it: it loads or swaps now.
+    """
+    found = set()
+    for slot, pod in view.slot_pods.items():
+        runs = pod.process.started_epoch_s is not None
+        status = view.workers.get(slot) if runs else None
+        models = () if status is None else status.models.values()
+        has_failed = pod.plight in STUCK or any(model.error is not None for model in models)
+        if has_failed and not pod.ready and not any(model.resident for model in models):
+            found.add(slot)
+    return frozenset(found)
 
 
 def observed_workers(
@@ -108,16 +128,17 @@ def observed_workers(
 
 
 def _is_stuck(pod: Pod) -> bool:
-    return pod.plight not in (None, slots.Plight.LOADING)
+    return pod.plight in STUCK
 
 
 class Observer:
-    """Asks for statuses and remembers workers' last answers for as long as they are believed."""
+    """Asks for statuses and remembers the last answers for as long as they are believed."""
 
     def __init__(self, session: aiohttp.ClientSession, *, clock: Callable[[], float]) -> None:
         self._session = session
         self._clock = clock
-        self._heard: dict[str, Heard] = {}
+        self._workers: dict[str, Heard[WorkerStatus]] = {}
+        self._routers: dict[str, Heard[RouterStatus]] = {}
         self._open = asyncio.Semaphore(AT_ONCE)
 
     async def look(self, pods: Iterable[Pod], *, ask_workers: bool = True) -> View:
@@ -125,21 +146,29 @@ class Observer:
         everyone = tuple(pods)
         slot_pods = slots.by_slot(everyone) if ask_workers else {}
         router_pods = {pod.name: pod for pod in slots.routers(everyone)}
-        told = await asyncio.gather(
-            asyncio.gather(*(self._ask(pod, WorkerStatus) for pod in slot_pods.values())),
-            asyncio.gather(*(self._ask(pod, RouterStatus) for pod in router_pods.values())),
+        workers, routers = await asyncio.gather(
+            self._ask_all(slot_pods, WorkerStatus), self._ask_all(router_pods, RouterStatus)
         )
         now_s = self._clock()
-        for slot, status in zip(slot_pods, told[0], strict=True):
-            if status is not None:
-                self._heard[slot] = Heard(now_s, status)
-        self._heard = {slot: last for slot, last in self._heard.items() if slot in slot_pods}
-        routers = {
-            name: status
-            for name, status in zip(router_pods, told[1], strict=True)
-            if status is not None and status.uid == router_pods[name].uid
+        self._workers = _remembered(self._workers, workers, now_s)
+        ready = {
+            name: last
+            for name, last in self._routers.items()
+            if name in router_pods and router_pods[name].ready
         }
-        return View(now_s, everyone, believed(self._heard, slot_pods, now_s), routers)
+        self._routers = _remembered(ready, routers, now_s)
+        return View(
+            now_s,
+            everyone,
+            believed(self._workers, slot_pods, now_s),
+            believed(self._routers, router_pods, now_s),
+        )
+
+    async def _ask_all(
+        self, pods: Mapping[str, Pod], kind: type[Status]
+    ) -> dict[str, Status | None]:
+        told = await asyncio.gather(*(self._ask(pod, kind) for pod in pods.values()))
+        return dict(zip(pods, told, strict=True))
 
     async def _ask(self, pod: Pod, kind: type[Status]) -> Status | None:
         if not pod.address:
@@ -148,11 +177,30 @@ class Observer:
         try:
             async with (
                 self._open,
-                self._session.get(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as reply,
+                self._session.get(
+                    url,
+                    headers=answers.HEADERS,
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                    auto_decompress=False,
+                ) as reply,
             ):
                 if reply.status != 200:
                     return None
-                return kind.model_validate_json(await reply.read())
-        except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
+                return kind.model_validate_json(await answers.read(reply, MAX_BYTES))
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            ValidationError,
+            answers.TooLarge,
+        ) as error:
             LOG.debug("%s does not answer: %r", pod.name, error)
             return None  # silence; how long it lasts decides
+
+
+def _remembered(
+    before: Mapping[str, Heard[Status]], told: Mapping[str, Status | None], now_s: float
+) -> dict[str, Heard[Status]]:
+    """Return everyone's last answer, of those that were asked now."""
+    new = {name: Heard(now_s, status) for name, status in told.items() if status is not None}
+    return {**{name: last for name, last in before.items() if name in told}, **new}

@@ -1,7 +1,8 @@
 """The operator as one object: what watches, elects, sweeps and loops, and in which order it starts.
 
 Alive means that everything still attempts, whatever the answers are: an outage of the API is no
-reason to restart. Ready means that the cluster has been read once; a standby is ready too.
+reason to restart. Ready means that the cluster has been read once; a standby is ready too, and
+only who is ready stands for election.
 """
 
 import asyncio
@@ -96,6 +97,7 @@ class Operator:
             settings.identity,
             clock=self._clock,
             changed=self._role_changed,
+            may_stand=lambda: self._filled,
         )
         self._metrics.watch_leading(lambda: self._may_act())
         supervisor = self._supervisor = Supervisor(
@@ -116,6 +118,7 @@ class Operator:
             self._noted,
             namespaces=self._installation.watch_namespaces,
             kubeconfig=settings.kubeconfig,
+            failed=self._sweep_now.set,
         )
         sweeper = self._sweeper = Sweeper(
             api, self._store, namespaces=self._installation.watch_namespaces
@@ -165,6 +168,8 @@ class Operator:
         if "name" not in metadata:
             return
         namespace = metadata.get("namespace", "")
+        if self._sweeper is not None and self._sweeper.is_lost(namespace):
+            return  # the last words of a watch whose namespace has been forgotten
         self._right_s[kind.plural] = self._clock()
         if self._sweeper is not None and event is not None:
             self._sweeper.note_heard(kind, namespace)
@@ -178,6 +183,7 @@ class Operator:
         for kind in watching.WATCHED:
             self._metrics.watch_age(kind.plural, partial(self._age_s, kind.plural))
         await self._read_cluster(api, sweeper)
+        watcher.follow(self._readable(sweeper))
         watcher.start()
         while True:
             self._sweep_now.clear()
@@ -189,6 +195,7 @@ class Operator:
                 await asyncio.sleep(RETRY_S)
                 continue
             self._note_sweep(sweeper, term)
+            watcher.follow(self._readable(sweeper))
             if is_deaf:
                 LOG.warning("a watch has gone deaf; all of them begin anew")
                 watcher.restart()
@@ -213,6 +220,12 @@ class Operator:
             await asyncio.sleep(RETRY_S)
         self._filled = True
         LOG.info("the cluster has been read")
+
+    def _readable(self, sweeper: Sweeper) -> list[str]:
+        """Return the namespaces that can be watched now, having shown which these are."""
+        for namespace, is_readable in sweeper.readable.items():
+            self._metrics.readable(namespace, is_readable=is_readable)
+        return [namespace for namespace, is_readable in sweeper.readable.items() if is_readable]
 
     def _note_sweep(self, sweeper: Sweeper, term: int) -> None:
         now_s = self._clock()

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from hadis.errors import RetryLater
+from hadis_operator import answers
 from hadis_operator.counting import Counts
 
 TIMEOUT_S = 2.0
@@ -24,6 +25,10 @@ STALE_AFTER_S = 60.0
 """Without a sample for this long a router is not being scraped: four of the usual 15 s, or two of a
 lazy 30 s."""
 WINDOW_S = 120
+MAX_BYTES = 4 * 1024 * 1024
+"""Of an answer: a hundred routers, scraped each second, tell a tenth of it."""
+MAX_COUNT = 2**53
+"""Beyond it a sample does not tell one from two any more; no router counts that far."""
 DEMAND = "hadis_demand_images_total"
 VIOLATIONS = "hadis_slo_violations_total"
 LOG = logging.getLogger(__name__)
@@ -35,6 +40,10 @@ class Trouble(StrEnum):
     AWAY = "FallbackDirect"  # silent, an error, or no numbers
     UNAUTHORIZED = "Unauthorized"  # 401 or 403
     STALE = "Stale"  # it answers, but has no recent sample of the routers
+
+
+class TooEarly(RetryLater):
+    """Prometheus knows none of the routers, and has not had the time to: nothing is amiss."""
 
 
 class NoMetrics(RetryLater):
@@ -79,19 +88,17 @@ def samples(answer: object) -> list[Sample]:
     NoMetrics for anything but an answer with whole numbers. A target with demand counts only is
     taken as it is; one without any is left out.
     """
-    series = _series(answer)
     found: dict[tuple[str, str], dict[str, int]] = {}
     newest: dict[tuple[str, str], float] = {}
-    for one in series:
-        labels, (at_s, value) = one["metric"], one["values"][-1]
+    for labels, at_s, value in _series(answer):
         name = labels.get("step") or labels.get("reason")
         target = (labels.get("pod", ""), labels.get("instance", ""))
         number = _number(value)
-        if name is None:
+        if not name:
             continue
         found.setdefault(target, {})[name] = number
         if labels.get("__name__") == DEMAND:
-            newest[target] = max(newest.get(target, 0.0), float(at_s))
+            newest[target] = max(newest.get(target, 0.0), at_s)
     return [Sample(*target, newest[target], found[target]) for target in sorted(newest)]
 
 
@@ -115,7 +122,8 @@ def require_fresh(
 ) -> None:
     """Raise NoMetrics when a router that has run for a while has no recent sample.
 
-    `lived_s` tells for how long each router that must be there has been running.
+    `lived_s` tells for how long each router that must be there has been running. TooEarly while
+    there is no sample because none of them has run for long.
     """
     silent = [
         pod
@@ -131,17 +139,14 @@ def require_fresh(
             Trouble.STALE,
         )
     if not chosen:
-        raise NoMetrics(
-            "Prometheus has no series of this cascade's routers yet; they are asked directly",
-            Trouble.STALE,
-        )
+        raise TooEarly("Prometheus has no series of this cascade's routers yet")
 
 
 async def ask(
     session: aiohttp.ClientSession, source: Source, namespace: str, cascade: str
 ) -> list[Sample]:
     """Return the routers' newest counts. NoMetrics for whatever else comes back."""
-    headers = dict(source.headers)
+    headers = {**source.headers, **answers.HEADERS}
     if source.token:
         headers["Authorization"] = f"Bearer {source.token}"
     try:
@@ -151,6 +156,7 @@ async def ask(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ssl=_tls(source),
+            auto_decompress=False,
         ) as reply:
             if reply.status in (401, 403):
                 raise NoMetrics(
@@ -164,8 +170,8 @@ async def ask(
                     "directly until it is well",
                     Trouble.AWAY,
                 )
-            answer = json.loads(await reply.read())
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            answer = json.loads(await answers.read(reply, MAX_BYTES))
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
         LOG.debug("Prometheus: %r", error)
         raise NoMetrics(
             f"Prometheus at {source.url} does not answer as it should ({type(error).__name__}); "
@@ -175,15 +181,15 @@ async def ask(
     return samples(answer)
 
 
-def _series(answer: object) -> list[dict[str, Any]]:
+def _series(answer: object) -> list[tuple[dict[str, str], float, object]]:
+    """Return the labels of each series, and time and value of its newest sample."""
     try:
         if not isinstance(answer, dict) or answer["status"] != "success":
             raise ValueError("no success")
-        result = answer["data"]["result"]
         if answer["data"]["resultType"] != "matrix":
             raise ValueError("no matrix")
-        return [dict(one) for one in result if one["metric"] is not None and one["values"]]
-    except (KeyError, TypeError, ValueError) as error:
+        return [_newest(one) for one in answer["data"]["result"] if one["values"]]
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise NoMetrics(
             f"Prometheus answered something that is no list of series ({error!r}); the routers "
             "are asked directly",
@@ -191,14 +197,23 @@ def _series(answer: object) -> list[dict[str, Any]]:
         ) from error
 
 
+def _newest(series: Any) -> tuple[dict[str, str], float, object]:
+    labels, (told_s, value) = series["metric"], series["values"][-1]
+    at_s = float(told_s)
+    if not math.isfinite(at_s):
+        raise ValueError("a sample without a time")
+    return {str(name): str(label) for name, label in labels.items()}, at_s, value
+
+
 def _number(value: object) -> int:
+    text = str(value) if isinstance(value, str | int | float) else type(value).__name__
     try:
-        number = float(str(value))
+        number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number) or number < 0:
+    if not 0 <= number <= MAX_COUNT:
         raise NoMetrics(
-            f"Prometheus returned {value} for a counter; the routers are asked directly",
+            f"Prometheus returned {text[:40]} for a counter; the routers are asked directly",
             Trouble.AWAY,
         )
     return int(number)

@@ -14,11 +14,13 @@ from hadis import resources
 from hadis.errors import InvalidManifest, InvalidProfile
 from hadis.terms.cascades import Cascade
 from hadis.terms.profiles import Profile
-from hadis.wire import cascade_specs, profiles, structural
-from hadis_operator import objects, schemas
+from hadis.wire import cascade_specs, profiles, pruning, structural
+from hadis_operator import objects
 from hadis_operator.objects import Manifest, Owner
 from hadis_operator.rendering import weights
 
+MAX_NAMED = 10
+"""Fields that this version does not know, in one line of the log."""
 LOG = logging.getLogger(__name__)
 
 
@@ -68,10 +70,13 @@ def read(cascade: Manifest, profile: Manifest | None) -> Given:
     operator for a while. InvalidManifest when the cascade breaks the schema in any other way.
     """
     schema, metadata = resources.schema("hadiscascades"), cascade["metadata"]
-    bare = _bare(cascade)
-    known = schemas.pruned(schema, bare)
-    if known != bare:
-        LOG.warning("cascade %s says more than this version knows", metadata["name"])
+    known, unknown = pruning.prune(schema, _bare(cascade))
+    if unknown:
+        LOG.warning(
+            "cascade %s says more than this version knows: %s",
+            metadata["name"],
+            ", ".join(unknown[:MAX_NAMED]),
+        )
     admitted, problems = structural.admit(schema, known)
     if problems:
         raise InvalidManifest(

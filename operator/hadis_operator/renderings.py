@@ -8,7 +8,7 @@ from typing import Any
 
 from hadis.terms.assignments import Assignment, RoutingTable
 from hadis.terms.ids import WorkerName
-from hadis_operator import applying
+from hadis_operator import surveying
 from hadis_operator.installation import Installation
 from hadis_operator.objects import Manifest
 from hadis_operator.reading import Given
@@ -28,7 +28,7 @@ class Renderer:
     def slots(self, given: Given) -> dict[str, Manifest]:
         """Return every slot's Deployment, by slot; callers must not change them."""
         if self._slots is None or self._slots[0] is not given:
-            self._slots = (given, applying.render_slots(given, self._installation))
+            self._slots = (given, surveying.render_slots(given, self._installation))
         return self._slots[1]
 
     def document(self, given: Given) -> Mapping[str, Any]:

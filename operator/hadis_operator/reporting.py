@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from hadis.errors import HadisError
 from hadis.planning.cycles import CycleOutput
 from hadis.planning.problems import PlanStatus
 from hadis_operator import (
@@ -22,18 +23,22 @@ from hadis_operator import (
     statuses,
     supplying,
 )
-from hadis_operator.applying import Applier, Obstacles, Slots
+from hadis_operator.applying import Applier
 from hadis_operator.attaining import Attainment, Record
 from hadis_operator.conditions import Facts, SlotFacts, Source
 from hadis_operator.events import Outbox, Story
 from hadis_operator.installation import Installation
+from hadis_operator.kube import ClusterTrouble
 from hadis_operator.metrics import Metrics
-from hadis_operator.objects import Manifest
+from hadis_operator.objects import Manifest, Owner
 from hadis_operator.observing import View
+from hadis_operator.obstacles import Obstacles
 from hadis_operator.reading import Given
+from hadis_operator.reissuing import Reissue
 from hadis_operator.rendering import prefetching, weights
 from hadis_operator.statuses import WorkerCounts
 from hadis_operator.storing import CascadeKey, Store
+from hadis_operator.surveying import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Turn:
     obstacles: Obstacles
     source: Source
     attainment: Attainment
-    output: CycleOutput | None = None
+    issued: CycleOutput | Reissue | None = None
     plan_status: PlanStatus | None = None
     plan_trouble: str = ""
     missing_secret: str = ""
@@ -78,6 +83,11 @@ class Reporter:
         """Take up stories at once: a report that fails later must not lose them."""
         self._outbox.put(stories, now_s)
 
+    def hear_of(self, found: Obstacles, now_s: float) -> None:
+        """Take up what was in the way and what was put back."""
+        self.hear(map(events.restored, found.restored), now_s)
+        self.hear(map(events.refused, found.faults[: conditions.NAMED]), now_s)
+
     def stand_by(self) -> None:
         """Leave what was not told to the operator that acts now."""
         self._outbox.empty()
@@ -93,24 +103,50 @@ class Reporter:
             ),
             updated=turn.survey.updated,
         )
-        status = statuses.compose(turn.given, live, derived, counts, turn.output, now=_now())
+        status = statuses.compose(turn.given, live, derived, counts, turn.issued, now=_now())
         self._metrics.counted(self._key, counts, turn.source)
         self._outbox.note(live.get("conditions") or (), status["conditions"], now_s)
         self._outbox.put(self._first_words(turn.given, live), now_s)
-        if statuses.is_news(live, status):
-            await self._applier.write_status(statuses.manifest(turn.given, status))
-        await self._tell(turn)
+        owner = turn.given.owner
+        await self._write(turn.live, statuses.manifest(owner.name, owner.namespace, status), now_s)
 
-    async def _tell(self, turn: Turn) -> None:
+    async def report_unreadable(self, live: Manifest, why: str, now_s: float) -> None:
+        """Tell that this version cannot read a cascade: nothing is done about it until it can.
+
+        Raises what `report` does.
+        """
+        before, metadata = live.get("status") or {}, live["metadata"]
+        status = statuses.unreadable(before, why, int(metadata.get("generation", 1)), now=_now())
+        self._outbox.note(before.get("conditions") or (), status["conditions"], now_s)
+        manifest = statuses.manifest(metadata["name"], metadata["namespace"], status)
+        await self._write(live, manifest, now_s)
+
+    async def _write(self, live: Manifest, manifest: Manifest, now_s: float) -> None:
+        """Write a status if it says anything new, and tell what is to be told in any case."""
+        trouble: HadisError | None = None
+        if statuses.is_news(live.get("status") or {}, manifest["status"]):
+            try:
+                await self._applier.write_status(manifest)
+            except ClusterTrouble as error:
+                trouble = error
+                if error.status not in (None, 404, 503):  # neither an outage nor a deletion
+                    fault = f"HadisCascade {self._key.name} cannot be given its status"
+                    self.hear([events.refused(f"{fault}: {kube.words_of(error)}")], now_s)
+        await self._tell(live)
+        if trouble is not None:
+            raise trouble
+
+    async def _tell(self, live: Manifest) -> None:
         story = self._outbox.next()
         if story is None:
             return
-        version = str(turn.live["metadata"].get("resourceVersion", ""))
-        await self._applier.tell(
-            events.manifest(turn.given.owner, story, instance=self._me, resource_version=version)
-        )
-        self._outbox.empty()
-        self._metrics.told(is_warning=story.is_warning)
+        metadata = live["metadata"]
+        owner = Owner(metadata["name"], metadata["namespace"], metadata["uid"])
+        version = str(metadata.get("resourceVersion", ""))
+        event = events.manifest(owner, story, instance=self._me, resource_version=version)
+        if await self._applier.tell(event):
+            self._outbox.empty()
+            self._metrics.told(is_warning=story.is_warning)
 
     def _first_words(self, given: Given, live: Manifest) -> list[Story]:
         """Return what is told once, when a cascade is met for the first time."""

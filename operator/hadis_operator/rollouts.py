@@ -40,6 +40,8 @@ class LiveSlot:
     """Whether its deletion has begun, so that its name is not free yet."""
     unschedulable: bool = False
     """Whether its pod waits for a node that does not exist: see `without_node`."""
+    stuck: bool = False
+    """Whether its pod serves nobody and will not by waiting alone: see `without_node`."""
     edited: bool = False
     """Whether somebody has changed by hand what was rendered: see `with_edits`."""
     edited_pod: bool = False
@@ -122,6 +124,9 @@ def spec_hash(spec: Mapping[str, Any], roll: str | None) -> str:
     It must come out the same in every version of the operator: another one rolls every worker of
     every cluster that is upgraded. So what only says a default is left out: definitions of a later
     version may bring fields of which no author has said anything.
+
+    Running workers load another discriminator by themselves. Only one that is the first thing of
+    all to be fetched needs pods that may fetch, or wait for it.
     """
     known = resources.schema("hadiscascades")["properties"]["spec"]
     said = schemas.without_defaults(known, spec)
@@ -129,7 +134,7 @@ def spec_hash(spec: Mapping[str, Any], roll: str | None) -> str:
         {
             "template": said["workers"].get("template") or None,
             "models": said["models"],
-            "discriminator": said.get("discriminator"),
+            "discriminator": "fetched" if _fetches_discriminator_only(spec) else None,
             "roll": roll,
         }
     )
@@ -155,9 +160,11 @@ def decide(wanted: Wanted, live: Sequence[LiveSlot], *, max_unavailable: int) ->
     `live` must have been read after the last decision was carried out, or a slot that was just
     rolled still counts as serving.
 
-    A slot that serves nobody anyway is rolled at once, or a bad image could never be mended. One
-    that never had a node takes nothing away from anybody either, and does not hold up the others.
-    What somebody has changed by hand is put back the same way.
+    A slot that is stuck is rolled at once, or a bad image could never be mended. One that is away
+    for another reason, because it loads or swaps, will be back by itself with what it has in memory
+    by then: it goes before those that serve, but in its turn. One that never had a node takes
+    nothing away from anybody, and does not hold up the others. What somebody has changed by hand is
+    put back the same way.
     """
     by_slot = {one.slot: one for one in live}
     here = [
@@ -168,16 +175,19 @@ def decide(wanted: Wanted, live: Sequence[LiveSlot], *, max_unavailable: int) ->
     outdated = [one for one in here if _is_outdated(wanted, one)]
     same = [one for one in outdated if _keeps_pod(wanted, one)]
     other = [one for one in outdated if not _keeps_pod(wanted, one)]
-    idle = [one for one in other if not one.available]
-    away = sum(not one.available and not _never_placed(one) for one in here)
-    budget = max(0, max_unavailable - away)
+    stuck = [one for one in other if _is_stuck(one)]
+    idle = [one for one in other if not one.available and not _is_stuck(one)]
     serving = [one for one in other if one.available]
+    away = [one for one in here if not one.available and not _never_placed(one)]
+    # To roll one that is idle takes away nobody else, so that only those beside them count.
+    idle_now = max(0, max_unavailable - (len(away) - len(idle)))
+    serving_now = max(0, max_unavailable - len(away))
     leaving = [one for one in live if one.slot not in wanted.template_hashes]
     return Rollout(
         create=tuple(slot for slot in wanted.template_hashes if slot not in by_slot),
-        roll=_names([*idle, *serving[:budget]]),
+        roll=_names([*stuck, *idle[:idle_now], *serving[:serving_now]]),
         restamp=_names(same),
-        wait=_names(serving[budget:]),
+        wait=_names([*idle[idle_now:], *serving[serving_now:]]),
         keep=_names(one for one in here if not _is_outdated(wanted, one)),
         leave=_names(one for one in leaving if not one.deleting),
         ending=_names(one for one in live if one.deleting),
@@ -185,9 +195,14 @@ def decide(wanted: Wanted, live: Sequence[LiveSlot], *, max_unavailable: int) ->
     )
 
 
-def without_node(one: LiveSlot, unschedulable: Collection[str]) -> LiveSlot:
-    """Return a slot as what its pod tells makes it: `unschedulable` names those without a node."""
-    return replace(one, unschedulable=one.slot in unschedulable)
+def without_node(
+    one: LiveSlot, unschedulable: Collection[str], stuck: Collection[str] = ()
+) -> LiveSlot:
+    """Return a slot as what its pod tells makes it.
+
+    `unschedulable` names those without a node, `stuck` whoever waits in vain.
+    """
+    return replace(one, unschedulable=one.slot in unschedulable, stuck=one.slot in stuck)
 
 
 def with_edits(one: LiveSlot, paths: Sequence[str]) -> LiveSlot:
@@ -225,6 +240,16 @@ def _is_outdated(wanted: Wanted, one: LiveSlot) -> bool:
 def _keeps_pod(wanted: Wanted, one: LiveSlot) -> bool:
     """Whether applying what is rendered now leaves the slot's pod alone."""
     return not one.edited_pod and one.template_hash == wanted.template_hashes[one.slot]
+
+
+def _fetches_discriminator_only(spec: Mapping[str, Any]) -> bool:
+    of_discriminator = (spec.get("discriminator") or {}).get("source", {})
+    of_models = [model["source"] for model in spec["models"]]
+    return "repository" in of_discriminator and not any("repository" in one for one in of_models)
+
+
+def _is_stuck(one: LiveSlot) -> bool:
+    return not one.available and (one.stuck or one.unschedulable or bool(one.blocked))
 
 
 def _never_placed(one: LiveSlot) -> bool:

@@ -20,7 +20,7 @@ from hadis_operator.counting import Counts, Ledger
 from hadis_operator.kube import ClusterTrouble, Kube
 from hadis_operator.observing import View
 from hadis_operator.pacing import Pace
-from hadis_operator.prometheus import NoMetrics, Sample, Trouble
+from hadis_operator.prometheus import NoMetrics, Sample, TooEarly, Trouble
 from hadis_operator.reading import Given
 
 SECRET_LIVES_S = 60.0
@@ -93,13 +93,12 @@ class DemandReader:
             return self.read_direct(view)
         try:
             counts = await self._ask(asked, given, view)
+        except TooEarly:
+            return self.read_direct(view)  # no fault, and nothing to tell
         except NoMetrics as error:
             self._failures += 1
             if self._failures >= FAILS_AFTER or self.source.trouble is not None:
                 self.source = _shown(self.source, error)
-            elif not self.source.is_prometheus:
-                # The first cycle of all: there is nothing yet that would have to be kept.
-                self.source = conditions.Source(True)
             return self.read_direct(view)
         self._failures = 0
         self.source = conditions.Source(is_prometheus=True)

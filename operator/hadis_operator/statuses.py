@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hadis.planning.cycles import CycleOutput
-from hadis.terms.assignments import Lane
+from hadis.terms.assignments import Lane, Role, RoutingTable
 from hadis_operator import conditions, naming, objects
 from hadis_operator.conditions import Condition
 from hadis_operator.objects import Component, Manifest
 from hadis_operator.reading import Given
+from hadis_operator.reissuing import Reissue
 
 MAX_REASON_CHARS = 1024
 
@@ -34,7 +35,7 @@ def compose(
     live: Mapping[str, Any],
     derived: Sequence[Condition],
     counts: WorkerCounts,
-    output: CycleOutput | None,
+    issued: CycleOutput | Reissue | None,
     *,
     now: str,
 ) -> Manifest:
@@ -57,27 +58,37 @@ def compose(
             live.get("conditions") or (), derived, given.generation, now
         ),
     }
-    plan = plan_of(live.get("plan"), output)
+    plan = plan_of(live.get("plan"), issued)
     if plan:
         status["plan"] = plan
     return status
 
 
-def plan_of(live: Mapping[str, Any] | None, output: CycleOutput | None) -> Manifest:
+def unreadable(live: Mapping[str, Any], why: str, generation: int, *, now: str) -> Manifest:
+    """Return the status of a cascade that this version cannot read; the rest of it stays."""
+    message = (
+        "this version of the operator cannot read the cascade and leaves everything as it is; "
+        f"upgrade it, or correct the cascade: {why}"
+    )[: conditions.MAX_MESSAGE_CHARS]
+    ready = Condition("Ready", conditions.FALSE, "ProfileInvalid", message)
+    known = live.get("conditions") or ()
+    [merged] = conditions.merge(known, [ready], generation, now)
+    others = [dict(one) for one in known if one.get("type") != ready.type]
+    return {**live, "observedGeneration": generation, "conditions": [merged, *others]}
+
+
+def plan_of(live: Mapping[str, Any] | None, issued: CycleOutput | Reissue | None) -> Manifest:
     """Return the status' plan, the live one as long as its version stands."""
     known = dict(live or {})
-    if output is None or known.get("version") == output.routing.version:
+    if issued is None or known.get("version") == issued.routing.version:
         return known
-    summary = output.summary
-    main = max(output.routing.lanes, key=lambda lane: lane.share)
+    if isinstance(issued, Reissue):
+        return {**known, **_issued(issued.routing), "batch": _batch(issued)}
+    summary = issued.summary
     quality = summary.get("quality")
     plan: Manifest = {
-        "version": output.routing.version,
-        "light": main.light,
-        "heavy": main.heavy,
-        **_thresholds(main),
-        "batch": dict(output.plan.batch),
-        "lanes": [_lane(lane) for lane in output.routing.lanes],
+        **_issued(issued.routing),
+        "batch": dict(issued.plan.batch),
         "reasons": _reasons(summary),
     }
     if isinstance(quality, Mapping):
@@ -92,12 +103,12 @@ def is_news(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     return bool(_plain(live) != _plain(status))
 
 
-def manifest(given: Given, status: Manifest) -> Manifest:
-    """Return what is applied to the subresource `status`."""
+def manifest(name: str, namespace: str, status: Manifest) -> Manifest:
+    """Return what is applied to the subresource `status` of a cascade."""
     return {
         "apiVersion": objects.API_VERSION,
         "kind": objects.KIND,
-        "metadata": {"name": given.owner.name, "namespace": given.owner.namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "status": status,
     }
 
@@ -107,6 +118,22 @@ def _endpoint(given: Given) -> str:
     port = (given.spec["router"].get("service") or {}).get("port", 80)
     suffix = "" if port == 80 else f":{port}"
     return f"http://{naming.router_service(owner)}.{owner.namespace}.svc{suffix}/v1"
+
+
+def _issued(routing: RoutingTable) -> Manifest:
+    main = max(routing.lanes, key=lambda lane: lane.share)
+    return {
+        "version": routing.version,
+        "light": main.light,
+        "heavy": main.heavy,
+        **_thresholds(main),
+        "lanes": [_lane(lane) for lane in routing.lanes],
+    }
+
+
+def _batch(issued: Reissue) -> dict[str, int]:
+    parts = issued.assignments.values()
+    return {str(part.model): part.batch_size for part in parts if part.role is not Role.IDLE}
 
 
 def _lane(lane: Lane) -> Manifest:

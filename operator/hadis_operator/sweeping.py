@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hadis_operator import kube, storing, watching
-from hadis_operator.kube import Kind, Kube, NotThere
+from hadis_operator.kube import ClusterRefused, Kind, Kube, NotThere
 from hadis_operator.objects import Manifest
 from hadis_operator.storing import Place, Store
 
@@ -20,6 +20,8 @@ DEAF_AFTER = 2
 taken for deaf: one may have met an event that was still on its way."""
 ONE_BY_ONE = 20
 """Objects that are fetched singly; more of them come as a list."""
+UNREADABLE = (403, 404)
+"""What the API answers about a namespace in which this operator has no Role, or no longer."""
 LOG = logging.getLogger(__name__)
 
 
@@ -57,7 +59,12 @@ def compare(
 
 
 class Sweeper:
-    """Compares the store with the cluster. `mended` counts by plural what watches had missed."""
+    """Compares the store with the cluster. `mended` counts by plural what watches had missed.
+
+    Of several watched namespaces one may become unreadable, because it is deleted and its Role with
+    it. It is forgotten, as if nothing were in it, and looked at again with every sweep; what the
+    others hold has nothing to do with it.
+    """
 
     def __init__(self, api: Kube, store: Store, *, namespaces: Sequence[str] = ()) -> None:
         self._api = api
@@ -65,13 +72,32 @@ class Sweeper:
         self._places: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._in_a_row: dict[tuple[str, str | None], int] = {}
         self._heard: set[tuple[str, str | None]] = set()
+        self._lost: set[str | None] = set()
         self.mended: dict[str, int] = {}
 
+    @property
+    def readable(self) -> dict[str, bool]:
+        """Whether each watched namespace could be read last; empty where all are watched."""
+        return {place: place not in self._lost for place in self._places if place is not None}
+
+    def is_lost(self, namespace: str) -> bool:
+        """Return whether a namespace is left out at present."""
+        return namespace in self._lost
+
     async def fill(self) -> None:
-        """Put everything there is into the store, as whole lists. Raises ClusterTrouble."""
-        for kind in watching.WATCHED:
-            for namespace in self._places:
-                await self._fill(kind, namespace)
+        """Put everything there is into the store, as whole lists.
+
+        Raises ClusterTrouble; for a namespace that is refused only when all of them are.
+        """
+        refusal: ClusterRefused | None = None
+        for place in self._places:
+            try:
+                await self._fill(place)
+                self._lost.discard(place)
+            except ClusterRefused as error:
+                refusal = self._lose(place, error)
+        if refusal is not None and not any(self.readable.values()):
+            raise refusal
 
     def note_heard(self, kind: Kind, namespace: str) -> None:
         """Note that a watch has told something: it is not deaf."""
@@ -80,30 +106,45 @@ class Sweeper:
     async def sweep(self) -> bool:
         """Mend the store once; return whether a watch seems to be deaf. Raises ClusterTrouble."""
         is_deaf = False
-        for kind in watching.WATCHED:
-            for namespace in self._places:
-                found = await self._sweep(kind, namespace)
-                count = len(found.missed) + len(found.gone)
-                self.mended[kind.plural] = self.mended.get(kind.plural, 0) + count
-                watch = (kind.plural, namespace)
-                is_suspect = count > 0 and watch not in self._heard
-                self._in_a_row[watch] = self._in_a_row.get(watch, 0) + 1 if is_suspect else 0
-                is_deaf = is_deaf or self._in_a_row[watch] >= DEAF_AFTER
+        for place in self._places:
+            try:
+                if place in self._lost:
+                    await self._fill(place)
+                    self._lost.discard(place)
+                    LOG.info("namespace %s can be read again", place)
+                else:
+                    is_deaf = await self._sweep(place) or is_deaf
+            except ClusterRefused as error:
+                self._lose(place, error)
         self._heard.clear()
         if is_deaf:
             self._in_a_row.clear()
         return is_deaf
 
-    async def _sweep(self, kind: Kind, namespace: str | None) -> Findings:
+    async def _sweep(self, place: str | None) -> bool:
+        """Mend what the store has of a namespace; return whether one of its watches seems deaf."""
+        is_deaf = False
+        for kind in watching.WATCHED:
+            found = await self._mend(kind, place)
+            count = len(found.missed) + len(found.gone)
+            self.mended[kind.plural] = self.mended.get(kind.plural, 0) + count
+            watch = (kind.plural, place)
+            is_suspect = count > 0 and watch not in self._heard
+            self._in_a_row[watch] = self._in_a_row.get(watch, 0) + 1 if is_suspect else 0
+            is_deaf = is_deaf or self._in_a_row[watch] >= DEAF_AFTER
+        return is_deaf
+
+    async def _mend(self, kind: Kind, place: str | None) -> Findings:
         listed, version = await self._api.list(
-            kind, namespace, selector=watching.selector_of(kind), metadata_only=True
+            kind, place, selector=watching.selector_of(kind), metadata_only=True
         )
-        known = list(self._store.all(kind, namespace))
+        known = list(self._store.all(kind, place))
         found = compare(kind, listed, int(version) if version.isdigit() else 0, known)
         for _, inside, name in found.gone:
             self._store.drop(kind, inside, name)
         if len(found.missed) > ONE_BY_ONE:
-            await self._fill(kind, namespace)
+            for live in await self._list(kind, place):
+                self._store.put(kind, live)
         else:
             await self._fetch(kind, found.missed)
         if found.missed or found.gone:
@@ -115,10 +156,20 @@ class Sweeper:
             )
         return found
 
-    async def _fill(self, kind: Kind, namespace: str | None) -> None:
-        listed, _ = await self._api.list(kind, namespace, selector=watching.selector_of(kind))
-        for live in listed:
-            self._store.put(kind, live)
+    async def _fill(self, place: str | None) -> None:
+        """Put all of a namespace into the store at once, and the cascades last.
+
+        Whoever looks after a cascade must not take what was not listed yet for missing.
+        """
+        kinds = tuple(reversed(watching.WATCHED))
+        listed = [(kind, await self._list(kind, place)) for kind in kinds]
+        for kind, found in listed:
+            for live in found:
+                self._store.put(kind, live)
+
+    async def _list(self, kind: Kind, place: str | None) -> list[Manifest]:
+        found, _ = await self._api.list(kind, place, selector=watching.selector_of(kind))
+        return found
 
     async def _fetch(self, kind: Kind, places: Iterable[Place]) -> None:
         for _, namespace, name in places:
@@ -126,6 +177,26 @@ class Sweeper:
                 self._store.put(kind, await self._api.get(kind, namespace, name))
             except NotThere:
                 continue  # gone again
+
+    def _lose(self, place: str | None, error: ClusterRefused) -> ClusterRefused:
+        """Forget a namespace that may not be read; raise the error when it is about another thing.
+
+        Cascades go first, so that nobody looks after one whose objects seem to be gone.
+        """
+        if place is None or error.status not in UNREADABLE:
+            raise error
+        if place not in self._lost:
+            LOG.warning(
+                "namespace %s cannot be read and is left out until it can: %s",
+                place,
+                kube.told_briefly(error),
+            )
+        self._lost.add(place)
+        for kind in watching.WATCHED:
+            self._in_a_row.pop((kind.plural, place), None)
+            for live in self._store.all(kind, place):
+                self._store.drop(kind, place, live["metadata"]["name"])
+        return error
 
 
 async def kinds_are_there(api: Kube) -> bool:

@@ -9,7 +9,7 @@ all of kopf; then it is simply begun again.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import kopf
@@ -34,13 +34,24 @@ def selector_of(kind: Kind) -> str:
 
 
 class Watcher:
-    """Keeps kopf running until `stop`. `tell` is called in the loop that called `start`."""
+    """Keeps kopf running until `stop`. Without `namespaces` it watches all of them.
+
+    `tell` is called in the loop that called `start`, and so is `failed` whenever watching ended by
+    itself: one namespace that may not be watched any more ends the watches of all.
+    """
 
     def __init__(
-        self, tell: Tell, *, namespaces: Sequence[str] = (), kubeconfig: str | None = None
+        self,
+        tell: Tell,
+        *,
+        namespaces: Sequence[str] = (),
+        kubeconfig: str | None = None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._tell = tell
-        self._namespaces = tuple(namespaces)
+        self._failed = failed
+        self._is_everywhere = not namespaces
+        self._namespaces = frozenset(namespaces)
         self._kubeconfig = kubeconfig
         self._ended = threading.Event()
         self._round: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -53,6 +64,13 @@ class Watcher:
         # A daemon: kopf may hang in a request, and the process has nothing to lose by leaving it.
         self._thread = threading.Thread(target=self._run, args=(loop,), name="kopf", daemon=True)
         self._thread.start()
+
+    def follow(self, namespaces: Iterable[str]) -> None:
+        """Watch these of the namespaces from now on; nothing happens while they are the same."""
+        wanted = frozenset(namespaces)
+        if not self._is_everywhere and wanted != self._namespaces:
+            self._namespaces = wanted
+            self.restart()
 
     def restart(self) -> None:
         """Make every watch begin anew, for instance because one has gone deaf."""
@@ -71,15 +89,22 @@ class Watcher:
         # Otherwise every event of every pod is a line of the log.
         logging.getLogger("kopf").setLevel(logging.WARNING)
         while not self._ended.is_set():
-            self.starts += 1
-            try:
-                asyncio.run(self._watch(main))
-            except Exception:
-                # Whatever it was (a role not bound yet, the API away), watching goes on.
-                LOG.exception("watching ended; it begins again in %g s", RESTART_S)
+            namespaces = sorted(self._namespaces)
+            if self._is_everywhere or namespaces:
+                self._run_once(main, namespaces)
             self._ended.wait(RESTART_S)
 
-    async def _watch(self, main: asyncio.AbstractEventLoop) -> None:
+    def _run_once(self, main: asyncio.AbstractEventLoop, namespaces: list[str]) -> None:
+        self.starts += 1
+        try:
+            asyncio.run(self._watch(main, namespaces))
+        except Exception:
+            # Whatever it was (a role not bound yet, the API away), watching goes on.
+            LOG.exception("watching ended; it begins again in %g s", RESTART_S)
+            if not self._ended.is_set():
+                main.call_soon_threadsafe(self._failed)
+
+    async def _watch(self, main: asyncio.AbstractEventLoop, namespaces: list[str]) -> None:
         stop = asyncio.Event()
         self._round = (asyncio.get_running_loop(), stop)
         try:
@@ -87,8 +112,8 @@ class Watcher:
                 registry=self._registry(main),
                 settings=_settings(),
                 standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
+                clusterwide=self._is_everywhere,
+                namespaces=namespaces,
                 stop_flag=stop,
             )
         finally:

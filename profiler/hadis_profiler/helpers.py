@@ -45,6 +45,22 @@ def settle(device: str, rank: int) -> "torch.device":
     return where
 
 
+def gpus() -> int:
+    """Return how many GPUs torch can use here, asked in a process of its own.
+
+    The files in /dev do not tell: torch may be the build for CPUs, the driver too old, or a GPU
+    hidden by CUDA_VISIBLE_DEVICES.
+    """
+    with ProcessPoolExecutor(1, mp_context=context()) as asked:
+        return asked.submit(_count_gpus).result()
+
+
+def _count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 @contextlib.contextmanager
 def pool(
     count: int, start: Callable[..., None], arguments: Sequence[Any]

@@ -23,7 +23,7 @@ from hadis_router.app import create_app
 from hadis_router.control import create_control_app
 from hadis_router.service import Router
 from hadis_router.settings import Settings
-from hadis_serving import keys, logs, mounted_plans, ports, probes, servers
+from hadis_serving import keys, logs, mounted_plans, ports, probes, servers, unknown
 from hadis_serving.keys import ApiKeys
 from hadis_serving.servers import Listener
 
@@ -56,14 +56,9 @@ def read_cascade_file(file: Path) -> Manifests:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--cascade {file}: {error}", field="cascade") from error
-    if text.lstrip().startswith("{"):
-        try:
-            told = json.loads(text)
-        except ValueError:
-            told = None  # the reader below tells line and column
-        if isinstance(told, dict) and set(told) <= {"cascade", "profile"} and "cascade" in told:
-            return manifests.from_objects(told["cascade"], told.get("profile"), source=str(file))
-    return manifests.read_manifests(text, source=str(file))
+    read = manifests.read_told(text, source=str(file))
+    unknown.note(read.unknown, source=str(file))
+    return read
 
 
 async def serve(

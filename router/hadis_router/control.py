@@ -18,6 +18,7 @@ from hadis_router import statuses
 from hadis_router.exchanges import JSON
 from hadis_router.openai_errors import ApiError
 from hadis_router.service import Router
+from hadis_serving import unknown
 
 MAX_FAULTS = 5
 
@@ -36,16 +37,13 @@ def create_control_app(router: Router) -> ASGIApp:
 
     async def put_cascade(request: Request) -> Response:
         try:
-            told = json.loads(await request.body())
-        except ValueError as error:
-            raise ApiError(400, f"The body is not valid JSON: {error}") from error
-        if not isinstance(told, dict) or "cascade" not in told:
-            raise ApiError(400, 'The body must be {"cascade": {...}, "profile": {...} or null}')
+            text = (await request.body()).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ApiError(400, "The body is not UTF-8") from error
         try:
-            read = manifests.from_objects(
-                told["cascade"], told.get("profile"), source="PUT /cascade"
-            )
-            router.apply_cascade(read.cascade, read.profile)
+            told = manifests.read_told(text, source="PUT /cascade")
+            unknown.note(told.unknown, source="PUT /cascade")
+            router.apply_cascade(told.cascade, told.profile)
         except InvalidInput as error:
             raise ApiError(400, str(error), param=error.field) from error
         return _json({"generation": router.cascade.generation})

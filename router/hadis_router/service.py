@@ -118,13 +118,17 @@ class Router:
     def apply_cascade(self, cascade: Cascade, profile: Profile | None) -> None:
         """Take over a changed cascade for new requests.
 
-        Raises InvalidManifest for another cascade's name: that is another router's.
+        An older generation is passed over: a controller that was deposed may come last. Raises
+        InvalidManifest for another cascade's name: that is another router's.
         """
         if cascade.name != self.cascade.name:
             raise InvalidManifest(
                 f"metadata.name is {cascade.name!r}, but this router serves {self.cascade.name!r}",
                 field="metadata.name",
             )
+        if cascade.is_older_than(self.cascade):
+            log.info("generation %d is passed over", cascade.generation)
+            return
         self.hardness.replace_weights(cascade.hardness_weights)
         if profile is not None:
             self.view.book.replace_profile(profile)

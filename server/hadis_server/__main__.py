@@ -16,7 +16,7 @@ from hadis.wire import manifests
 from hadis_server import endpoints, pipelines, settings
 from hadis_server.settings import Settings
 from hadis_server.station import Station
-from hadis_serving import logs, mounted_plans, ports, probes, servers
+from hadis_serving import logs, mounted_plans, ports, probes, servers, unknown
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ def _read_cascade(file: Path) -> manifests.Manifests:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--cascade {file}: {error}", field="cascade") from error
-    return manifests.read_manifests(text, source=str(file))
+    read = manifests.read_told(text, source=str(file))
+    unknown.note(read.unknown, source=str(file))
+    return read
 
 
 async def _serve(chosen: Settings, cascade: manifests.Manifests) -> None:

@@ -18,6 +18,7 @@ from hadis.wire.bodies import OpenBody
 from hadis.wire.generation import REPORT_HEADER, GenerateBody, GenerateReport
 from hadis_server.jobs import CallerGone, Draining, GenerationFailed, Job, Picture
 from hadis_server.station import NotResident, Station
+from hadis_serving import unknown
 
 # Reason (a metric label, too) and status of every way a request can end without an image.
 ENDS: tuple[tuple[type[HadisError], int, str], ...] = (
@@ -79,7 +80,9 @@ def create_control_app(station: Station) -> FastAPI:
     async def put_cascade(request: Request) -> Response:
         try:
             text = (await request.body()).decode("utf-8")
-            station.follow(manifests.read_manifests(text, source="PUT /cascade"))
+            told = manifests.read_told(text, source="PUT /cascade")
+            unknown.note(told.unknown, source="PUT /cascade")
+            station.follow(told)
         except UnicodeDecodeError:
             return _refuse(station, None, InvalidInput("the body is not UTF-8"))
         except InvalidInput as error:

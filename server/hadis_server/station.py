@@ -144,7 +144,13 @@ class Station:
         return AssignmentBody.from_terms(self._assignment or body.to_terms())
 
     def follow(self, manifests: Manifests) -> None:
-        """Take over a changed cascade: load what is new, drop what is gone, in the background."""
+        """Take over a changed cascade: load what is new, drop what is gone, in the background.
+
+        An older generation is passed over: a controller that was deposed may come last.
+        """
+        if manifests.cascade.is_older_than(self._manifests.cascade):
+            log.info("generation %d is passed over", manifests.cascade.generation)
+            return
         before = self._manifests.cascade.models
         self._manifests = self._resolved(manifests)
         self.book.follow(_table(manifests))

@@ -120,6 +120,23 @@ def test_the_worker_takes_the_build_of_torch_that_was_asked_for(
     assert asked.returncode == 0, asked.stderr
     told = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
     assert [line.partition("install ")[2].removeprefix("--no-deps ") for line in told] == want
+    # What goes with the usual CUDA goes with no other build.
+    constraints = (tmp_path / "constraints.txt").read_text(encoding="utf-8")
+    assert ("cuda-thing==1" in constraints.splitlines()) is (arguments == {"TORCH": "cuda"})
+
+
+def test_what_torch_leaves_open_of_cuda_is_pinned_for_that_build_alone() -> None:
+    pins: dict[str, set[str]] = {}
+    for name in ("constraints.txt", "constraints-cuda.txt"):
+        lines = (charts.ROOT / name).read_text(encoding="utf-8").splitlines()
+        found = [Requirement(line) for line in lines if not line.startswith("#")]
+        assert all(str(one.specifier).startswith("==") for one in found)
+        pins[name] = {canonicalize_name(one.name) for one in found}
+    assert not pins["constraints.txt"] & pins["constraints-cuda.txt"]
+    # Of what every build of torch needs nothing is left open.
+    torch = [Requirement(line) for line in metadata.requires("torch") or ()]
+    needed = {one.name for one in torch if one.marker is None}
+    assert {canonicalize_name(name) for name in needed} <= pins["constraints.txt"]
 
 
 def test_an_index_that_cannot_be_reached_ends_the_build_where_it_was_asked_for(
@@ -137,6 +154,7 @@ def _run_torch_step(folder: Path, arguments: dict[str, str]) -> "subprocess.Comp
     (step,) = [line for line in _lines("worker") if line.startswith("RUN set -eu; torch=")]
     defaults = dict(re.findall(r"^ARG (\w+)=(\w*)$", "\n".join(_lines("worker")), re.MULTILINE))
     (folder / "constraints.txt").write_text("torch==9\n", encoding="utf-8")
+    (folder / "constraints-cuda.txt").write_text("cuda-thing==1\n", encoding="utf-8")
     pip = folder / "pip"
     pip.write_text('#!/bin/sh\necho "$@" >> asked\ncase "$*" in *"${FAILS:-!}"*) exit 1 ;; esac\n')
     pip.chmod(0o700)

@@ -33,7 +33,7 @@ def test_the_defaults_are_images_of_this_version_without_credentials() -> None:
 
 def test_what_the_values_say_arrives() -> None:
     told = _installation("namespaced with everything")
-    worker = EVERYTHING["defaults"]["worker"]
+    worker, router = (EVERYTHING["defaults"][role] for role in ("worker", "router"))
     assert told.watch_namespaces == ("images",)
     assert told.image_pull_secrets == ("registry",)
     assert told.prometheus_url == "http://prometheus.monitoring:9090"
@@ -43,7 +43,13 @@ def test_what_the_values_say_arrives() -> None:
     assert list(told.worker_defaults.tolerations) == worker["tolerations"]
     assert told.worker_defaults.runtime_class_name == "nvidia"
     assert told.worker_defaults.priority_class_name == "images"
+    spread = told.worker_defaults.topology_spread_constraints
+    assert list(spread) == worker["topologySpreadConstraints"]
     assert told.worker_defaults.resources == worker["resources"]
+    assert told.router_defaults.node_selector == router["nodeSelector"]
+    assert list(told.router_defaults.tolerations) == router["tolerations"]
+    assert told.router_defaults.priority_class_name == "front"
+    assert told.router_defaults.resources["requests"] == {"cpu": "500m", "memory": "512Mi"}
     assert list(told.peers.monitoring) == [{"ipBlock": {"cidr": "192.0.2.1/32"}}]
     assert list(told.peers.clients) == [{"namespaceSelector": {}}]
 

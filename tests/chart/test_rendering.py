@@ -133,8 +133,10 @@ def test_the_operator_may_reach_names_api_server_and_data_plane() -> None:
     [
         ("http://prometheus.monitoring:9090", {}, ([9090], None)),
         ("http://prometheus.monitoring:9090/", {}, ([9090], None)),
-        ("https://thanos.example.com/api", {}, ([443], None)),
-        ("http://prometheus", {}, ([80], None)),
+        ("https://thanos.example.com/api", {}, ([443, 9090], None)),
+        # A Service's port may be another than its pods', on which policies are enforced.
+        ("http://prometheus-server.monitoring", {}, ([80, 9090], None)),
+        ("http://prometheus", {"ports": [8080, 8081]}, ([8080, 8081], None)),
         ("http://prometheus:9090", {"ports": [10902]}, ([10902], None)),
         ("", {"to": [{"namespaceSelector": {}}]}, ([], [{"namespaceSelector": {}}])),
         ("", {"ports": [9090]}, ([9090], None)),
@@ -162,8 +164,22 @@ def test_monitors_never_set_the_label_that_the_series_carry_themselves() -> None
         *monitors.one("PodMonitor")["spec"]["podMetricsEndpoints"],
         *monitors.one("ServiceMonitor")["spec"]["endpoints"],
     ]
-    targets = {rule["targetLabel"] for endpoint in endpoints for rule in endpoint["relabelings"]}
+    rules = [rule for endpoint in endpoints for rule in endpoint["relabelings"]]
+    targets = {rule["targetLabel"] for rule in rules if "action" not in rule}
     assert targets == {"hadis_component", "hadis_cascade", "slot"}
+
+
+def test_pods_whose_containers_do_not_run_yet_are_no_targets() -> None:
+    """They have an address while models are fetched; `up` would be 0 and raise an alert."""
+    (endpoint,) = charts.render(EVERYTHING).one("PodMonitor")["spec"]["podMetricsEndpoints"]
+    dropped = [rule for rule in endpoint["relabelings"] if rule.get("action") == "drop"]
+    assert dropped == [
+        {
+            "sourceLabels": ["__meta_kubernetes_pod_phase"],
+            "regex": "Pending",
+            "action": "drop",
+        }
+    ]
 
 
 def test_ingress_waits_as_long_as_its_route_says() -> None:

@@ -29,7 +29,7 @@ def _granted(rendered: charts.Rendered) -> dict[str, Any]:
     ("case", "values"),
     [
         ("clusterwide", {}),
-        ("namespaced", {"watchNamespaces": ["images", "lab"], "rbac": {"readSecrets": False}}),
+        ("namespaced", {"watchNamespaces": ["images", "lab"], "rbac": {"readSecrets": True}}),
     ],
 )
 def test_rights_equal_the_golden_file(case: str, values: charts.Manifest) -> None:
@@ -68,11 +68,31 @@ def test_nothing_needs_nodes_wildcards_or_the_right_to_grant() -> None:
             assert not words & {"*", "nodes", "escalate", "bind", "impersonate", "pods/exec"}
 
 
-def test_secrets_are_never_listed() -> None:
-    for rules in _granted(charts.render()).values():
-        for rule in rules:
-            if "secrets" in rule["resources"]:
-                assert rule == {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+def test_secrets_are_read_on_demand_alone_and_never_listed() -> None:
+    def about_secrets(values: charts.Manifest) -> list[Any]:
+        granted = _granted(charts.render(values)).values()
+        return [rule for rules in granted for rule in rules if "secrets" in rule["resources"]]
+
+    assert about_secrets({}) == []
+    assert about_secrets({"rbac": {"readSecrets": True}}) == [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    ]
+
+
+def test_releases_of_one_name_share_nothing_in_the_whole_cluster() -> None:
+    """Helm refuses what another release owns; only the definitions are everybody's."""
+    values = {"watchNamespaces": ["images"], "crds": {"install": False}}
+
+    def cluster_wide(release_in: str) -> set[tuple[str, str]]:
+        rendered = charts.render(values, "--namespace", release_in)
+        return {
+            (one["kind"], one["metadata"]["name"])
+            for one in rendered.manifests
+            if "namespace" not in one["metadata"]
+        }
+
+    assert cluster_wide("one")
+    assert not cluster_wide("one") & cluster_wide("two")
 
 
 def test_who_may_edit_a_namespace_may_edit_its_cascades() -> None:

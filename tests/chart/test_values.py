@@ -73,6 +73,10 @@ REFUSED: dict[str, tuple[Manifest, str]] = {
         {"defaults": {"worker": {"resources": ["gpu"]}}},
         "/defaults/worker/resources",
     ),
+    "a quantity in another unit": (
+        {"defaults": {"worker": {"resources": {"limits": {"memory": "48GB"}}}}},
+        "/worker/resources/limits/memory",
+    ),
     "a number as a node label": (
         {"defaults": {"worker": {"nodeSelector": {"gpus": 8}}}},
         "/worker/nodeSelector/gpus",
@@ -95,6 +99,20 @@ REFUSED: dict[str, tuple[Manifest, str]] = {
     "a route without a gateway": (
         {"httpRoute": {"enabled": True, "routes": [ROUTE]}},
         "httpRoute.parentRefs",
+    ),
+    "a cascade with two ingresses": (
+        {"ingress": {"enabled": True, "routes": [ROUTE, {**ROUTE, "host": "b.example.com"}]}},
+        "ingress.routes has images/scenes twice",
+    ),
+    "a cascade with two routes": (
+        {
+            "httpRoute": {
+                "enabled": True,
+                "parentRefs": [{"name": "gateway"}],
+                "routes": [ROUTE, {**ROUTE, "namespace": "lab"}, ROUTE],
+            }
+        },
+        "httpRoute.routes has images/scenes twice",
     ),
     "an account without a name": ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
     "an alert that is none": (

@@ -15,9 +15,9 @@ import pytest
 from cluster.lab.clusters import Cluster
 from cluster.lab.releases import Release
 from hadis import resources
-from hadis_operator import applying, kube, naming, objects, sweeping
+from hadis_operator import annotating, applying, kube, naming, objects, surveying, sweeping
 from hadis_operator.electing import Elector
-from hadis_operator.kube import ClusterRefused, Kube
+from hadis_operator.kube import ClusterRefused, Conflicting, Kube
 from hadis_operator.objects import Manifest, Owner
 from hadis_operator.renderings import Renderer
 from hadis_operator.storing import Store
@@ -112,7 +112,7 @@ async def test_the_annotation_and_the_rest_have_managers_that_leave_each_other_a
     )
     slot = Renderer(rendered.an_installation()).slots(given)["w0"]
     live = await api.apply(slot, manager=objects.OPERATOR_MANAGER)
-    patch = applying.annotation_patch(live, '{"version":4}')
+    patch = annotating.annotation_patch(live, '{"version":4}')
     noted = await api.apply(patch, manager=objects.ASSIGNMENT_MANAGER)
     assert noted["spec"] == live["spec"]
     again = await api.apply(slot, manager=objects.OPERATOR_MANAGER)
@@ -128,6 +128,69 @@ async def test_the_annotation_and_the_rest_have_managers_that_leave_each_other_a
         await api.apply(patch, manager=objects.ASSIGNMENT_MANAGER)
 
 
+def a_foreign_service(namespace: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "photos", "namespace": namespace},
+        "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 1}]},
+    }
+
+
+async def test_a_service_in_the_place_of_ours_is_never_taken_over(
+    api: Kube, namespace: str
+) -> None:
+    owner = await an_owner(api, namespace)
+    live = await api.get(kube.CASCADES, namespace, "photos")
+    renderer = Renderer(rendered.an_installation())
+    given = clusters.reading.read(live, a_profile(namespace))
+    service = next(
+        one
+        for one in renderer.fleet(given, None, {})
+        if objects.identity(one) == ("Service", "photos")
+    )
+    store = Store()
+    applier = applying.Applier(api, store, may_act=lambda: True, clock=lambda: 0.0)
+    assert (await applier.shape(owner, [service])).taken == ()
+    ours = await api.get(kube.SERVICES, namespace, "photos")
+    await api.delete(kube.SERVICES, namespace, "photos", uid=ours["metadata"]["uid"])
+    # With the UID of one that has gone nothing is made.
+    with pytest.raises(ClusterRefused):
+        await api.apply(service, manager=objects.OPERATOR_MANAGER, uid=ours["metadata"]["uid"])
+    theirs = await api.create(a_foreign_service(namespace), manager="a-person")
+    # The store still has ours; without it, an apply of what should be new is refused.
+    changed = {**service, "metadata": {**service["metadata"], "annotations": {"a": "new"}}}
+    assert (await applier.shape(owner, [changed])).taken == ("Service photos",)
+    with pytest.raises(Conflicting):
+        await api.apply_new(service, manager=objects.OPERATOR_MANAGER)
+    now = await api.get(kube.SERVICES, namespace, "photos")
+    assert now["spec"] == theirs["spec"]
+    assert "ownerReferences" not in now["metadata"]
+
+
+async def test_a_field_that_the_api_does_not_know_is_a_fault_of_its_object(
+    api: Kube, namespace: str
+) -> None:
+    changes = ("workers.template", {"affinity": {"nodeAfinity": {}}})
+    live = await api.apply(a_cascade(namespace, changes), manager="a-person")
+    given = clusters.reading.read(live, a_profile(namespace))
+    slots = Renderer(rendered.an_installation()).slots(given)
+    applier = applying.Applier(api, Store(), may_act=lambda: True, clock=lambda: 0.0)
+    survey = surveying.survey(given, rendered.an_installation(), slots, {})
+    found = await applier.shape_slots(given, survey)
+    assert len(found.faults) == len(slots)
+    assert all("nodeAfinity" in fault for fault in found.faults)
+
+
+async def test_a_quantity_in_another_unit_is_refused_where_it_is_applied(
+    api: Kube, namespace: str
+) -> None:
+    cascade = a_cascade(namespace)
+    cascade["spec"]["workers"]["template"] = {"resources": {"limits": {"memory": "48GB"}}}
+    with pytest.raises(ClusterRefused, match="memory"):
+        await api.apply(cascade, manager="a-person")
+
+
 async def test_rescaling_touches_replicas_only(api: Kube, alone: Cluster, namespace: str) -> None:
     await an_owner(api, namespace)
     given = clusters.reading.read(
@@ -140,8 +203,8 @@ async def test_rescaling_touches_replicas_only(api: Kube, alone: Cluster, namesp
     store = Store()
     store.put(kube.DEPLOYMENTS, await api.get(kube.DEPLOYMENTS, namespace, name))
     applier = applying.Applier(api, store, may_act=lambda: True, clock=lambda: 0.0)
-    survey = applying.survey(
-        given, rendered.an_installation(), {"w0": slot}, applying.live_slots(store, given.owner)
+    survey = surveying.survey(
+        given, rendered.an_installation(), {"w0": slot}, surveying.live_slots(store, given.owner)
     )
     await applier.shape_slots(given, survey)
     healed = await api.get(kube.DEPLOYMENTS, namespace, name)
@@ -212,3 +275,19 @@ async def test_a_lease_has_one_holder(api: Kube, namespace: str) -> None:
     await leader.release()
     await others[0]._attempt()
     assert others[0].leading
+
+
+async def test_a_claim_template_stays_as_it_was_given(api: Kube, namespace: str) -> None:
+    def cached(cache: Manifest | None) -> Manifest:
+        template = {} if cache is None else {"modelCache": cache}
+        return a_cascade(namespace, ("workers.template", template))
+
+    claim = {"storage": "1Gi", "accessModes": ["ReadWriteMany"]}
+    # One may be given later ...
+    for cache in (None, {"emptyDir": {}}, {"claimTemplate": claim}):
+        await api.apply(cached(cache), manager="a-person")
+    # ... and is then neither changed nor taken away, the first half of giving another one.
+    for cache in ({"claimTemplate": {**claim, "storage": "2Gi"}}, {"emptyDir": {}}, None):
+        with pytest.raises(ClusterRefused, match="cannot be changed or taken away"):
+            await api.apply(cached(cache), manager="a-person")
+    await api.apply(cached({"claimTemplate": claim}), manager="a-person")

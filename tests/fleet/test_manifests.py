@@ -1,5 +1,6 @@
 """Manifests are read by the CRDs' own schema: every fault is told with its field and the fix."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def a_manifest(*changes: tuple[str, Any], drop: str | None = None) -> str:
     return yaml.safe_dump_all(parsed)
 
 
-CACHE = "spec.workers.template.modelCache"
+TEMPLATE = "spec.workers.template"
+CACHE = f"{TEMPLATE}.modelCache"
 INVALID = [
     # (what is changed, what is dropped, the field that is named, a part of what is said)
     ([("spec.slo.latency", "10")], None, "spec.slo.latency", "e.g. 10s"),
@@ -91,6 +93,19 @@ INVALID = [
         f"{CACHE}.claimTemplate.accessModes",
         "needs accessModes with ReadWriteMany",
     ),
+    (
+        [(f"{TEMPLATE}.resources", {"limits": {"memory": "48GB"}})],
+        None,
+        f"{TEMPLATE}.resources.limits[memory]",
+        "(A quantity, e.g. 4 or 16Gi)",
+    ),
+    ([(f"{TEMPLATE}.sharedMemory", "8 Gi")], None, f"{TEMPLATE}.sharedMemory", "e.g. 8Gi"),
+    (
+        [(CACHE, {"emptyDir": {"sizeLimit": "1" * 65}})],
+        None,
+        f"{CACHE}.emptyDir.sizeLimit",
+        "at most 64 characters",
+    ),
     ([("metadata.name", "Scenes")], None, "", "metadata.name must be at most 40 characters"),
     ([("metadata.name", 7)], None, "metadata.name", "must be text"),
     ([("kind", "Cascade")], None, "kind", "HadisCascade or HadisProfile"),
@@ -140,6 +155,54 @@ def test_what_is_written_reads_back_equal() -> None:
     cascade = replace(read.cascade, slo_s=1.5, hardness_weights={"object_count": -0.25})
     again = manifests.read_manifests(manifests.dump_manifests(cascade, read.profile), source="g")
     assert (again.cascade, again.profile) == (cascade, read.profile)
+
+
+def of_a_later_version() -> dict[str, Any]:
+    """What a controller tells that knows more fields than this version."""
+    read = manifests.read_manifests(GOOD, source="f")
+    told = manifests.dump_objects(read.cascade, read.profile)
+    told["cascade"]["spec"]["novelty"] = {"depth": 3}
+    told["cascade"]["spec"]["models"][1]["quantization"] = "int8"
+    told["profile"]["spec"]["rows"][0]["doubt"] = 0.1
+    told["signature"] = "x"
+    return told
+
+
+def test_what_a_later_controller_tells_is_read_without_what_is_not_known() -> None:
+    read = manifests.read_manifests(GOOD, source="f")
+    told = manifests.read_told(json.dumps(of_a_later_version()), source="g")
+    assert (told.cascade, told.profile) == (read.cascade, read.profile)
+    assert told.unknown == (
+        "signature",
+        "cascade.spec.models[1].quantization",
+        "cascade.spec.novelty",
+        "profile.spec.rows[0].doubt",
+    )
+    same = manifests.read_told(manifests.dump_manifests(read.cascade, read.profile), source="g")
+    assert (same.cascade, same.unknown) == (read.cascade, ())
+
+
+def test_what_is_told_is_refused_for_anything_but_unknown_fields() -> None:
+    told = of_a_later_version()
+    told["cascade"]["spec"]["models"][0]["steps"] = 0
+    with pytest.raises(InvalidManifest, match=r"spec.models\[0\].steps: must be at least 1"):
+        manifests.read_told(json.dumps(told), source="g")
+    for text in ("[]", "{", '{"cascade": 1}', '{"cascade": null}'):
+        with pytest.raises(InvalidManifest):
+            manifests.read_told(text, source="g")
+
+
+def test_an_authors_manifests_are_read_strictly_by_everyone() -> None:
+    typo = a_manifest(("spec.models.1.stpes", 4))
+    told = json.dumps(of_a_later_version()["cascade"])
+    for read in (manifests.read_manifests, manifests.read_told):
+        for text in (typo, told):
+            with pytest.raises(InvalidManifest, match="not a known field"):
+                read(text, source="f")
+    later = of_a_later_version()
+    del later["signature"]
+    with pytest.raises(InvalidManifest, match="not a known field"):
+        manifests.read_manifests(json.dumps(later), source="f")
 
 
 def test_relative_folders_start_at_the_manifest() -> None:
@@ -225,6 +288,8 @@ def test_lists_strings_and_maps_of_the_specs_are_bounded(plural: str) -> None:
             assert "maxItems" in schema, path
         if schema.get("type") == "string":
             assert "maxLength" in schema or "enum" in schema, path
+        if schema.get("x-kubernetes-int-or-string"):
+            assert {"maxLength", "pattern"} <= schema.keys(), path
         if "additionalProperties" in schema:
             assert "maxProperties" in schema, path
 

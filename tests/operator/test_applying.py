@@ -9,13 +9,15 @@ import pytest
 
 from hadis.terms.assignments import Assignment, Role
 from hadis.terms.ids import ModelName, WorkerName
-from hadis_operator import applying, kube, naming, objects
-from hadis_operator.applying import Applier, NotLeading, Obstacles, Slots
+from hadis_operator import annotating, applying, kube, naming, objects, obstacles, surveying
+from hadis_operator.applying import Applier, NotLeading
 from hadis_operator.kube import ClusterUnreachable, Kube
 from hadis_operator.objects import Manifest
+from hadis_operator.obstacles import Obstacles
 from hadis_operator.reading import Given
 from hadis_operator.renderings import Renderer
 from hadis_operator.storing import Store
+from hadis_operator.surveying import Slots
 from support import clusters, rendered
 from support.api_server import ApiServer
 
@@ -39,10 +41,10 @@ class Writing:
         return await self.applier.shape(OWNER, self.renderer.fleet(given, None, {}))
 
     def survey(self, given: Given) -> Slots:
-        live = applying.live_slots(self.store, OWNER)
+        live = surveying.live_slots(self.store, OWNER)
         slots = self.renderer.slots(given)
         edits = self.applier.edits(slots, live)
-        return applying.survey(given, INSTALLATION, slots, live, edits=edits)
+        return surveying.survey(given, INSTALLATION, slots, live, edits=edits)
 
     def see(self, server: ApiServer) -> None:
         """Do what watches do, at once."""
@@ -136,7 +138,7 @@ async def test_a_foreign_object_in_the_way_is_left_alone_and_told(
     assert (await writing.shape(GIVEN)).taken == ("Service photos",)
     assert server.requests == requests
     server.remove("services", "photos")
-    writing.now_s += applying.LOOK_AGAIN_S
+    writing.now_s += obstacles.LOOK_AGAIN_S
     assert (await writing.shape(GIVEN)).taken == ()
     assert server.get("services", "photos")["spec"]["ports"][0]["port"] == 80
 
@@ -154,8 +156,104 @@ async def test_one_refusal_keeps_nothing_else_from_being_written(
     assert (await writing.shape(GIVEN)).faults == found.faults
     assert server.requests == requests
     del server.refusals["networkpolicies"]
-    writing.now_s += applying.LOOK_AGAIN_S
+    writing.now_s += obstacles.LOOK_AGAIN_S
     assert (await writing.shape(GIVEN)).faults == ()
+
+
+async def test_an_object_that_the_api_fails_on_keeps_nothing_else_from_being_written(
+    server: ApiServer, writing: Writing
+) -> None:
+    # As it answers for a webhook that is down, and for a field that it does not know.
+    message = "failed to create typed patch object (images/x): errors:\n  .spec.x: not declared"
+    server.refusals["networkpolicies"] = (500, message)
+    found = await writing.shape(GIVEN)
+    assert [fault.split()[0] for fault in found.faults] == ["NetworkPolicy", "NetworkPolicy"]
+    assert "errors: .spec.x: not declared" in found.faults[0]
+    assert server.get("deployments", naming.router(OWNER))
+    requests = server.requests
+    assert (await writing.shape(GIVEN)).faults == found.faults
+    assert server.requests == requests
+
+
+async def test_writes_that_are_not_answered_do_not_use_up_a_turn(
+    server: ApiServer, writing: Writing
+) -> None:
+    server.refusals["deployments"] = (504, "Timeout: request did not complete")
+    given = clusters.a_given(("workers.count", 20))
+    assert len((await writing.shape_slots(given)).faults) == applying.MAX_STALLS
+    # The others get their turn, too.
+    assert len((await writing.shape_slots(given)).faults) == 2 * applying.MAX_STALLS
+    server.refusals["deployments"] = (429, "too many requests")
+    with pytest.raises(ClusterUnreachable):
+        await writing.shape_slots(given)
+
+
+async def test_a_write_that_hangs_is_a_fault_while_the_api_answers_otherwise(
+    server: ApiServer, writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "TIMEOUT_S", 0.3)
+    server.hanging.add("networkpolicies")
+    found = await writing.shape(GIVEN)
+    assert len(found.faults) == 2
+    assert "did not answer in time" in found.faults[0]
+    assert server.get("deployments", naming.router(OWNER))
+
+
+async def test_what_cannot_be_deleted_is_told_and_tried_again(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape_slots(clusters.a_given(("workers.count", 4)))
+    server.writes.clear()
+    server.refusals["deployments/DELETE"] = (403, "deletions are not allowed")
+    found = await writing.shape_slots(GIVEN)
+    assert len(found.faults) == 2
+    assert "cannot be deleted: deletions are not allowed" in found.faults[0]
+    requests = server.requests
+    assert (await writing.shape_slots(GIVEN)).faults == found.faults
+    assert server.requests == requests
+    server.refusals.clear()
+    writing.now_s += obstacles.LOOK_AGAIN_S
+    assert await writing.shape_slots(GIVEN) == Obstacles()
+    assert [verb for verb, _ in server.written()] == ["delete", "delete"]
+
+
+async def test_an_object_that_took_the_place_of_ours_unseen_is_not_touched(
+    server: ApiServer, writing: Writing
+) -> None:
+    await writing.shape(GIVEN)
+    # Its author deleted ours and made his own; the watch is behind.
+    server.remove("services", "photos")
+    server.put(a_foreign_service())
+    before = copy.deepcopy(server.get("services", "photos"))
+    changed = clusters.a_given(("router.service", {"port": 81, "type": "ClusterIP"}))
+    assert (await writing.shape(changed)).taken == ("Service photos",)
+    assert server.get("services", "photos") == before
+    assert writing.store.get(kube.SERVICES, "images", "photos") is None
+    # And of one that went for good there is another after the next look.
+    server.remove("services", "photos")
+    writing.now_s += obstacles.LOOK_AGAIN_S
+    assert await writing.shape(changed) == Obstacles()
+    server.remove("services", "photos")
+    await writing.shape(GIVEN)
+    assert await writing.shape(GIVEN) == Obstacles()
+    assert server.get("services", "photos")["spec"]["ports"][0]["port"] == 80
+
+
+async def test_an_object_that_is_made_between_look_and_write_is_not_touched(
+    server: ApiServer, writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = writing.applier._fetch
+
+    async def look_too_early(kind: kube.Kind, namespace: str, name: str) -> Manifest | None:
+        found = await look(kind, namespace, name)
+        if kind is kube.SERVICES and name == "photos" and found is None:
+            server.put(a_foreign_service())
+        return found
+
+    monkeypatch.setattr(writing.applier, "_fetch", look_too_early)
+    assert (await writing.shape(GIVEN)).taken == ("Service photos",)
+    assert server.get("services", "photos")["spec"] == {"ports": [{"port": 1}]}
+    assert "ownerReferences" not in server.get("services", "photos")["metadata"]
 
 
 async def test_an_api_that_is_away_ends_the_turn(server: ApiServer, writing: Writing) -> None:
@@ -518,11 +616,24 @@ async def test_the_assignments_of_a_large_pool_are_recorded_side_by_side_and_com
     assert len(recorded) == 1
 
 
+async def test_an_assignment_that_cannot_be_recorded_is_told(
+    server: ApiServer, writing: Writing, slots_there: Callable[[], list[Manifest]]
+) -> None:
+    server.refusals["deployments"] = (500, "failed calling webhook")
+    found = await writing.applier.annotate(OWNER, ASSIGNED)
+    assert len(found.faults) == len(slots_there())
+    assert "cannot record its assignment: failed calling webhook" in found.faults[0]
+    server.refusals.clear()
+    writing.now_s += obstacles.LOOK_AGAIN_S
+    assert await writing.applier.annotate(OWNER, ASSIGNED) == Obstacles()
+    assert len(server.writes) == 2
+
+
 def test_a_slot_that_leaves_or_has_no_part_keeps_its_record() -> None:
     going = {"metadata": {"name": "d", "deletionTimestamp": "now"}}
     here = {"metadata": {"name": "d"}}
     live = {"w0": going, "w1": here, "w2": here}
-    assert list(applying.stale_annotations(ASSIGNED, live)) == ["w1"]
+    assert list(annotating.stale_annotations(ASSIGNED, live)) == ["w1"]
 
 
 async def test_an_event_that_is_refused_is_only_missed(server: ApiServer, writing: Writing) -> None:

@@ -91,6 +91,17 @@ def test_ready_says_what_is_missing(
     assert want_words in found.message
 
 
+@pytest.mark.parametrize(
+    ("view", "want"),
+    [(a_view(), "True"), (without_router(), "False"), (a_view(routers={}, workers={}), "False")],
+)
+def test_ready_tells_what_could_not_be_written_whatever_else_it_says(view: View, want: str) -> None:
+    found = condition(some_facts(view=view, faults=("Deployment x was refused: no",) * 9), "Ready")
+    assert found.status == want
+    assert found.message.count("Deployment x was refused: no") == conditions.NAMED
+    assert found.message.endswith(conditions.WRITE_FIX)
+
+
 def test_a_router_that_serves_counts_more_than_workers_that_do_not_answer_us() -> None:
     assert verdict(some_facts(view=a_view(workers={})), "Ready") == ("True", "Serving")
 

@@ -116,10 +116,18 @@ async def test_one_that_is_silent_keeps_nobody_else_waiting(
     async with pretended("w0", "w1", "router") as pods:
         view = await look(session, pods)
         pods[0].silent, pods[1].refusing = True, True
-        delivery = await Courier(session).deliver_plan(an_output(), view)
-        assert delivery.taken == 1
-        assert delivery.refused == ("w1 refused its assignment: lanes: add up to 0.5",)
+        counts: list[int] = []
+        courier = Courier(session, refusing=counts.append)
+        delivery = await courier.deliver_plan(an_output(), view)
+        assert (delivery.taken, delivery.changed) == (1, True)
+        assert counts == [1]
         assert pods[2].version() == 4
+        # Whoever refuses its part is asked at each look, and nobody looks sooner because of it.
+        pods[0].silent = False
+        delivery = await courier.deliver_plan(an_output(), await look(session, pods))
+        assert (delivery.taken, delivery.changed) == (1, True)
+        delivery = await courier.deliver_plan(an_output(), await look(session, pods))
+        assert (delivery.taken, delivery.changed, counts) == (0, False, [1, 1, 1])
 
 
 def a_document(generation: int) -> dict[str, Any]:
@@ -187,9 +195,103 @@ async def test_a_refused_cascade_is_not_sent_again_and_a_lost_one_is(
         courier = Courier(session)
         view = await look(session, pods)
         pods[0].refusing, pods[1].silent = True, True
-        first = await courier.deliver_cascade(a_document(4), 4, view)
-        assert (first.taken, len(first.refused)) == (0, 1)
+        first, document = await courier.deliver_cascade(a_document(4), 4, view), a_document(4)
+        assert first.taken == 0
         pods[0].refusing, pods[1].silent = False, False
-        second = await courier.deliver_cascade(a_document(4), 4, view)
-        assert second.taken == 1
+        for taken in (1, 0):
+            delivery = await courier.deliver_cascade(document, 4, await look(session, pods))
+            assert delivery.taken == taken
         assert (pods[0].told, [what for what, _ in pods[1].told]) == ([], ["cascade"])
+
+
+async def test_a_refusal_is_told_once_with_what_to_do_until_it_is_over(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with pretended("w0", "w1", "router") as pods:
+        counts: list[int] = []
+        courier = Courier(session, refusing=counts.append)
+        for pod in pods[:2]:
+            pod.refusing = True
+        for generation in (4, 4, 5, 5):
+            await deliver(courier, session, pods, generation)
+        assert counts == [2, 2, 2, 2]
+        assert courier.trouble.startswith("w0, w1 refuse this cascade")
+        assert "lanes: add up to 0.5" in courier.trouble
+        assert "hadis.dev/roll-workers" in courier.trouble
+        assert sum("w0 refused its cascade" in line for line in caplog.messages) == 1
+        for pod in pods[:2]:
+            pod.refusing = False
+        assert await deliver(courier, session, pods, 5) == 0
+        assert await deliver(courier, session, pods, 6) == 3
+        assert (courier.trouble, counts[-1]) == ("", 0)
+
+
+async def test_a_refusal_goes_with_its_process(session: aiohttp.ClientSession) -> None:
+    async with pretended("w0", "w1") as pods:
+        courier = Courier(session)
+        pods[0].refusing = True
+        await deliver(courier, session, pods, 4)
+        assert courier.trouble.startswith("w0 refuses this cascade")
+        await deliver(courier, session, pods[1:], 4)
+        assert courier.trouble == ""
+
+
+async def test_a_process_that_a_deposed_operator_set_back_is_told_again(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with pretended("w0", "router") as pods:
+        courier = Courier(session)
+        assert await deliver(courier, session, pods, 4) == 2
+        assert await deliver(courier, session, pods, 4) == 0
+        # Whatever was told to it last, what it reports decides.
+        pods[0].status["generation"] = 3
+        assert await deliver(courier, session, pods, 4) == 1
+        assert pods[0].status["generation"] == 4
+
+
+async def test_a_later_generation_is_nobodys_to_take_back(session: aiohttp.ClientSession) -> None:
+    async with pretended("w0", "router") as pods:
+        pods[0].status["generation"] = 5
+        courier = Courier(session)
+        assert await deliver(courier, session, pods, 4) == 1
+        assert (pods[0].told, pods[0].status["generation"]) == ([], 5)
+        assert await deliver(courier, session, pods, 5) == 1
+        assert pods[0].told == []
+
+
+async def test_an_operator_that_was_deposed_tells_nobody_anything(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with pretended("w0", "router") as pods:
+        leads = True
+        courier = Courier(session, may_act=lambda: leads)
+        view = await look(session, pods)
+        leads = False
+        assert (await courier.deliver_cascade(a_document(4), 4, view)).taken == 0
+        assert (await courier.deliver_plan(an_output(), view)).taken == 0
+        assert [pod.told for pod in pods] == [[], []]
+        leads = True
+        assert await deliver(courier, session, pods, 4) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "want"),
+    [
+        (
+            '{"error": {"message": "spec.models: no\\n such", "reason": "x"}}',
+            "spec.models: no such",
+        ),
+        ("<html>" + "x" * 10_000, "<html>" + "x" * 294),
+        ('{"error": 1}', '{"error": 1}'),
+        ("[" * 5000, "[" * 300),
+        ("", "status 400"),
+    ],
+)
+async def test_a_refusals_words_are_one_short_line(
+    session: aiohttp.ClientSession, answer: str, want: str
+) -> None:
+    async with pretended("w0") as pods:
+        pods[0].refusing, pods[0].refusal = True, answer
+        courier = Courier(session)
+        await deliver(courier, session, pods, 4)
+        assert f": {want} - upgrade" in courier.trouble

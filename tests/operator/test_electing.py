@@ -87,6 +87,26 @@ async def attempt(elector: Elector) -> bool:
     return elector.leading
 
 
+async def test_who_could_do_nothing_does_not_stand(
+    server: ApiServer, api: Kube, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(electing, "RETRY_S", 0.01)
+    knows_the_cluster = False
+    elector = Elector(api, "system", "hadis", "a", clock=clock, may_stand=lambda: knows_the_cluster)
+    running = asyncio.create_task(elector.run())
+    try:
+        clock.now_s += 1000.0
+        await asyncio.sleep(0.1)
+        assert (elector.leading, server.requests) == (False, 0)
+        assert elector.attempted_s == clock.now_s  # and is alive
+        knows_the_cluster = True
+        async with asyncio.timeout(5):
+            while not elector.leading:
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+
+
 async def test_the_first_leads_and_the_second_stands_by(
     server: ApiServer, stand: Callable[[str], Elector]
 ) -> None:

@@ -21,6 +21,15 @@ def test_the_same_story_is_told_again_only_after_a_while() -> None:
     assert events.fresh(told, [PLAN], 601.0)[0] == [PLAN]
 
 
+def test_an_object_that_is_refused_is_told_once_however_its_words_change() -> None:
+    first, second = (events.refused(f"Deployment x was refused: used {n}") for n in (1, 2))
+    fresh, told = events.fresh(Told({}), [first], 0.0)
+    assert fresh[0].is_warning
+    assert events.fresh(told, [second], 60.0)[0] == []
+    assert events.fresh(told, [events.refused("Deployment y was refused: no")], 60.0)[0] != []
+    assert events.fresh(told, [second], 601.0)[0] == [second]
+
+
 def test_what_was_told_long_ago_is_forgotten() -> None:
     _, told = events.fresh(Told({}), [Story("Planned", f"plan {n}") for n in range(100)], 0.0)
     assert len(told.at_s) == 100

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hadis_operator import applying, holding, naming
+from hadis_operator import holding, naming, surveying
 from hadis_operator.objects import Manifest
 from hadis_operator.reading import Given
 from hadis_operator.renderings import Renderer
@@ -74,9 +74,9 @@ def test_no_slot_is_rolled_meanwhile_but_more_are_made() -> None:
     )
     held = hold(given=wider)
     assert held.cascade.workers == 3
-    slots = applying.render_slots(held, INSTALLATION)
-    rollout = applying.survey(held, INSTALLATION, slots, live).rollout
+    slots = surveying.render_slots(held, INSTALLATION)
+    rollout = surveying.survey(held, INSTALLATION, slots, live).rollout
     assert (rollout.roll, rollout.wait, rollout.create) == ((), (), ("w2",))
     assert sorted(rollout.keep) == ["w0", "w1"]
-    rolling = applying.survey(wider, INSTALLATION, slots, live).rollout
+    rolling = surveying.survey(wider, INSTALLATION, slots, live).rollout
     assert rolling.is_under_way

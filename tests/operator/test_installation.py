@@ -6,7 +6,7 @@ import pytest
 
 from hadis.errors import InvalidInput
 from hadis_operator import installation
-from hadis_operator.installation import Image, Installation, Peers
+from hadis_operator.installation import Image, Installation, Peers, RouterDefaults
 from support import rendered
 
 IMAGES = "version: 1.2.3\nimages: {router: {reference: r:1}, worker: {reference: w:1}}\n"
@@ -31,8 +31,13 @@ defaults:
     tolerations: [{key: nvidia.com/gpu, operator: Exists}]
     runtimeClassName: nvidia
     priorityClassName: images
+    topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}
     resources: {limits: {nvidia.com/gpu: 1}}
   router:
+    nodeSelector: {pool: front}
+    tolerations: [{key: front, operator: Exists}]
+    priorityClassName: front
     resources: {requests: {cpu: 200m}}
 """
 
@@ -60,7 +65,14 @@ def test_everything_that_the_chart_decides_is_read() -> None:
     assert got.worker_defaults.runtime_class_name == "nvidia"
     assert got.worker_defaults.priority_class_name == "images"
     assert got.worker_defaults.resources == {"limits": {"nvidia.com/gpu": 1}}
-    assert got.router_resources == {"requests": {"cpu": "200m"}}
+    (spread,) = got.worker_defaults.topology_spread_constraints
+    assert spread["topologyKey"] == "zone"
+    assert got.router_defaults == RouterDefaults(
+        node_selector={"pool": "front"},
+        tolerations=({"key": "front", "operator": "Exists"},),
+        priority_class_name="front",
+        resources={"requests": {"cpu": "200m"}},
+    )
 
 
 def test_version_and_images_are_enough() -> None:

@@ -50,6 +50,31 @@ async def test_applying_names_its_manager_and_returns_what_is_there(
     assert (await api.get(kube.CONFIG_MAPS, "images", "plan"))["data"] == {"a": "1"}
 
 
+async def test_applying_reaches_the_object_that_was_meant_and_no_namesake(
+    server: ApiServer, api: Kube
+) -> None:
+    live = await api.apply_new(a_config_map(), manager="hadis-operator")
+    changed = {**a_config_map(), "data": {"a": "2"}}
+    with pytest.raises(ClusterRefused):
+        await api.apply(changed, manager="hadis-operator", uid="another")
+    told = await api.apply(changed, manager="hadis-operator", uid=live["metadata"]["uid"])
+    assert told["data"] == {"a": "2"}
+    assert told["metadata"]["uid"] == live["metadata"]["uid"]
+    # What somebody else has made is not taken over by what should be new.
+    server.put({**a_config_map("theirs"), "data": {"a": "3"}})
+    with pytest.raises(Conflicting):
+        await api.apply_new(a_config_map("theirs"), manager="hadis-operator")
+    server.remove("configmaps", "plan")
+    with pytest.raises(Conflicting):
+        await api.apply(changed, manager="hadis-operator", uid=live["metadata"]["uid"])
+
+
+def test_the_apis_words_are_told_whole_on_one_line_and_not_too_long() -> None:
+    error = ClusterUnreachable("PATCH /x: 500 ...", status=500, words="errors:\n  .spec.x: unknown")
+    assert kube.words_of(error) == "errors: .spec.x: unknown"
+    assert len(kube.words_of(ClusterUnreachable("x", words="y" * 2000))) == kube.MAX_WORDS_CHARS
+
+
 async def test_writes_are_told_by_kind_and_verb(server: ApiServer) -> None:
     counted: list[tuple[str, str]] = []
     api = server.kube()

@@ -106,6 +106,48 @@ def put_pods(server: ApiServer, pods: list[PretendedPod]) -> None:
 
 
 @pytest.mark.usefixtures("cascade")
+@pytest.mark.parametrize("is_crashing", [True, False])
+async def test_a_new_template_mends_all_that_crash_at_once_and_spares_what_loads(
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    is_crashing: bool,
+) -> None:
+    operator = begin()
+    for pod in pods[:2]:
+        pod.silent = True
+        waiting = {"reason": "CrashLoopBackOff"}
+        state = {"waiting": waiting} if is_crashing else {"running": {"startedAt": pod.started}}
+        server.put(pod.live(ready=False, containerStatuses=[{"state": state}]))
+    await operator.settle()
+    server.put(clusters.a_live_cascade(("workers.template", {"image": "own.example/worker:2"})))
+    await operator.turn()
+    rolled = [one for one in server.written() if one[1].startswith("deployments/photos-w")]
+    assert len([one for one in rolled if one[0] == "apply"]) == (2 if is_crashing else 1)
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_whoever_refuses_the_cascade_is_counted(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+
+    def refusing() -> float | None:
+        return operator.metrics.registry.get_sample_value(
+            "hadis_operator_refusing_processes",
+            {"cascade": "photos", "cascade_namespace": "images"},
+        )
+
+    await operator.settle()
+    assert refusing() == 0
+    pods[0].refusing = True
+    server.put(clusters.a_live_cascade(("slo.latency", "50s"), generation=4))
+    await operator.turn(2)
+    assert refusing() == 1
+
+
+@pytest.mark.usefixtures("cascade")
 async def test_the_first_plan_is_made_before_any_worker_exists(
     server: ApiServer, begin: Callable[[], Operator]
 ) -> None:
@@ -401,6 +443,54 @@ async def test_a_profile_that_goes_leaves_its_cascade_serving(
     assert [ref["name"] for ref in pods[2].status["routing"]["workers"]] == ["w0"]
 
 
+@pytest.mark.usefixtures("cascade")
+@pytest.mark.parametrize("profile", [None, {"rows": []}, {"models": []}])
+async def test_a_new_leader_without_a_usable_profile_reports_and_follows_the_workers(
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    profile: dict[str, Any] | None,
+) -> None:
+    put_pods(server, pods)
+    await begin().settle()
+    before = server.get("hadiscascades", "photos")["status"]["plan"]
+    server.remove("hadisprofiles", "pair")
+    if profile is not None:
+        changed = clusters.a_live_profile()
+        changed["metadata"].update(generation=2, resourceVersion="900")
+        changed["spec"].update(profile)
+        server.put(changed)
+    second = begin()
+    await second.turn(6)
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    assert conditions(server)["ProfileValid"][0] == "False"
+    # What routers and workers have is what there was, and at rest nothing is written.
+    assert routing(server)["version"] == before["version"]
+    server.writes.clear()
+    await second.turn(20)
+    assert [name for _, name in server.written() if "events" not in name] == []
+    # A slot that goes leaves the table before its pod does, one that comes is told its part.
+    server.put(clusters.a_live_cascade(("workers.count", 1), generation=4))
+    await second.turn(2)
+    assert [ref["name"] for ref in pods[2].status["routing"]["workers"]] == ["w0"]
+    live = server.get("hadiscascades", "photos")
+    status = live["status"]
+    assert status["observedGeneration"] == live["metadata"]["generation"]
+    assert status["plan"]["version"] == routing(server)["version"] > before["version"]
+    assert status["plan"]["lanes"] == before["lanes"]
+    server.put(clusters.a_live_cascade(generation=5))
+    await second.turn(3)
+    assert {ref["name"] for ref in pods[2].status["routing"]["workers"]} == {"w0", "w1"}
+    # With a profile again it plans.
+    server.remove("hadisprofiles", "pair") if profile is not None else None
+    anew = clusters.a_live_profile()
+    anew["metadata"].update(uid="another", resourceVersion="2000")
+    server.put(anew)
+    await second.turn(4)
+    assert conditions(server)["ProfileValid"] == ("True", "Valid")
+    assert second.loop._cycler.output is not None
+
+
 async def test_a_cascade_without_its_profile_waits_for_it(
     server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
 ) -> None:
@@ -450,18 +540,123 @@ async def test_a_profile_that_never_comes_is_an_event_after_a_while(
 
 
 @pytest.mark.usefixtures("cascade")
-async def test_a_plan_is_told_although_its_turn_failed_half_way(
+async def test_a_status_that_is_refused_is_told_by_an_event_with_all_the_rest(
     server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
 ) -> None:
     put_pods(server, pods)
     operator = begin()
     server.refusals["hadiscascades"] = (422, "the status is refused")
-    await operator.read()
-    await operator.loop._attempt()
+    for _ in range(3):
+        await operator.read()
+        await operator.loop._attempt()
+    assert sum("plan 1 (first plan)" in note for note in told(server)) == 1
+    assert sum("status: the status is refused" in note for note in told(server)) == 1
+    assert operator.loop._failures == 3
+    server.refusals.clear()
+    await operator.turn(2)
+    assert sum("plan 1 (first plan)" in note for note in told(server)) == 1
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_plan_is_told_although_its_event_was_not_taken_at_first(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    put_pods(server, pods)
+    operator = begin()
+    server.refusals["events"] = (500, "failed calling webhook")
+    await operator.turn()
+    assert conditions(server)["Ready"] == ("True", "Serving")
     assert told(server) == []
     server.refusals.clear()
     await operator.turn(2)
     assert sum("plan 1 (first plan)" in note for note in told(server)) == 1
+
+
+def ready_message(server: ApiServer) -> str:
+    status = server.get("hadiscascades", "photos")["status"]
+    return str(status["conditions"][0]["message"])
+
+
+WEBHOOK = 'Internal error occurred: failed calling webhook "policy.example": connection refused'
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_slots_that_nobody_can_write_keep_neither_plan_nor_status_from_being_told(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    before = routing(server)["version"]
+    server.refusals["deployments"] = (500, WEBHOOK)
+    server.put(clusters.a_live_cascade(("workers.count", 1), generation=4))
+    events_before = len(server.of("events"))
+    await operator.turn(8)
+    # The slot cannot be deleted, nor the assignment of the other one recorded.
+    assert routing(server)["version"] > before
+    assert pods[2].version() == routing(server)["version"]
+    assert [ref["name"] for ref in pods[2].status["routing"]["workers"]] == ["w0"]
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    assert "cannot be deleted" in ready_message(server)
+    assert "failed calling webhook" in ready_message(server)
+    live = server.get("hadiscascades", "photos")
+    assert live["status"]["observedGeneration"] == live["metadata"]["generation"]
+    refused = [event for event in server.of("events") if "cannot be deleted" in event["message"]]
+    assert [event["type"] for event in refused] == ["Warning"]
+    assert len(server.of("events")) <= events_before + 3
+    assert operator.loop._failures == 0
+    server.refusals.clear()
+    operator.now_s += 10.0
+    await operator.turn(2)
+    assert "webhook" not in ready_message(server)
+    assert ("delete", f"deployments/{naming.worker(OWNER, 'w1')}") in server.written()
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_router_that_is_refused_is_told_while_the_old_ones_serve(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    name = naming.router(OWNER)
+    words = "failed to create typed patch object (images/x; apps/v1, Kind=Deployment): errors:\n"
+    server.refusals[f"deployments/{name}"] = (500, f"{words}  .spec.replica: field not declared")
+    server.put(clusters.a_live_cascade(("router.replicas", 3), generation=4))
+    await operator.turn(4)
+    assert conditions(server)["Ready"] == ("True", "Serving")
+    assert f"Deployment {name} was refused" in ready_message(server)
+    assert ".spec.replica: field not declared" in ready_message(server)
+    assert [event["reason"] for event in server.of("events")].count("Refused") == 1
+    server.refusals.clear()
+    operator.now_s += 10.0
+    await operator.turn(2)
+    assert ready_message(server) == "requests are served"
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_plan_that_is_not_on_record_is_announced_nowhere(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    plan = server.get("hadiscascades", "photos")["status"]["plan"]
+    server.refusals["configmaps"] = (403, "exceeded quota")
+    pinned = {"light": "tiny", "heavy": "big", "hardnessThreshold": 0.5, "qualityThreshold": 0}
+    changed = clusters.a_live_cascade(("planner", {"mode": "Pinned", "pinned": pinned}))
+    server.put({**changed, "status": server.get("hadiscascades", "photos")["status"]})
+    await operator.turn(4)
+    assert operator.loop._cycler.state.version > plan["version"]
+    assert server.get("hadiscascades", "photos")["status"]["plan"] == plan
+    assert "exceeded quota" in ready_message(server)
+    assert not any("(pinned)" in note for note in told(server))
+    server.refusals.clear()
+    operator.now_s += 10.0
+    await operator.turn(3)
+    plan = server.get("hadiscascades", "photos")["status"]["plan"]
+    assert plan["version"] == routing(server)["version"] == pods[2].version()
+    assert sum("(pinned)" in note for note in told(server)) == 1
 
 
 @pytest.mark.usefixtures("cascade")
@@ -731,9 +926,11 @@ async def test_one_cascades_fault_is_no_others(
     task = asyncio.create_task(supervisor.run())
     try:
         async with asyncio.timeout(30):
-            while "status" not in server.get("hadiscascades", "photos"):
+            while any("status" not in live for live in server.of("hadiscascades")):
                 await asyncio.sleep(0.02)
-        assert "status" not in server.get("hadiscascades", "broken")
+        [ready] = server.get("hadiscascades", "broken")["status"]["conditions"]
+        assert (ready["type"], ready["status"]) == ("Ready", "False")
+        assert "spec.slo.latency" in ready["message"]
         assert supervisor.stuck(180.0) is None
         operator.now_s += 200.0
         await asyncio.sleep(0.3)
@@ -741,6 +938,41 @@ async def test_one_cascades_fault_is_no_others(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("cascade")
+async def test_a_cascade_that_cannot_be_read_any_more_says_so_and_keeps_the_rest(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    await operator.settle()
+    before = server.get("hadiscascades", "photos")["status"]
+    broken = copy.deepcopy(server.get("hadiscascades", "photos"))
+    broken["spec"]["slo"]["latency"] = "soon"
+    server.put(broken)
+    for _ in range(8):
+        await operator.read()
+        await operator.loop._attempt()
+        operator.now_s += 2.0
+    status = server.get("hadiscascades", "photos")["status"]
+    assert conditions(server)["Ready"] == ("False", "ProfileInvalid")
+    assert "spec.slo.latency" in ready_message(server)
+    assert status["plan"] == before["plan"]
+    assert {one["type"] for one in status["conditions"]} == {
+        one["type"] for one in before["conditions"]
+    }
+    assert sum("spec.slo.latency" in note for note in told(server)) == 1
+    # An operator that stands by writes nothing.
+    server.writes.clear()
+    other = begin()
+    other.leads = False
+    await other.read()
+    await other.loop._attempt()
+    assert server.writes == []
+    server.put({**server.get("hadiscascades", "photos"), "spec": clusters.a_live_cascade()["spec"]})
+    await operator.turn(2)
+    assert conditions(server)["Ready"] == ("True", "Serving")
 
 
 async def test_a_loop_that_stopped_attempting_is_told(

@@ -7,7 +7,9 @@ import aiohttp
 import pytest
 
 from hadis.planning.snapshots import ObservedWorker
+from hadis.wire.reports import ModelState
 from hadis_operator import observing, slots
+from hadis_operator.counting import Process
 from hadis_operator.objects import Component
 from hadis_operator.observing import Heard, Observer, View
 from hadis_operator.slots import Plight, Pod
@@ -131,6 +133,39 @@ def test_a_signature_changes_with_what_calls_for_a_cycle_and_with_nothing_else()
         assert replace(view, workers={**view.workers, "w0": other}).signature != view.signature
 
 
+LOADED = {"tiny": ModelState(resident=True), "big": ModelState(resident=False)}
+FAILED = {"tiny": ModelState(resident=False, error="no such folder")}
+
+
+@pytest.mark.parametrize(
+    ("plight", "models", "want"),
+    [
+        (Plight.CRASHING, None, True),
+        (Plight.OUT_OF_MEMORY, None, True),
+        (Plight.UNSCHEDULABLE, None, True),
+        (Plight.LOADING, None, False),
+        (Plight.LOADING, {}, False),
+        # It was out of memory once, and has come up again since: it swaps.
+        (Plight.OUT_OF_MEMORY, LOADED, False),
+        (Plight.LOADING, FAILED, True),
+        (Plight.LOADING, {**FAILED, "big": ModelState(resident=True)}, False),
+        (None, FAILED, False),
+    ],
+)
+def test_who_is_stuck_and_who_only_loads(
+    plight: Plight | None, models: dict[str, ModelState] | None, want: bool
+) -> None:
+    pod = replace(W0, plight=plight, ready=plight is None)
+    status = None if models is None else clusters.a_worker_status("w0", models=models)
+    view = View(0.0, (pod,), {} if status is None else {"w0": status})
+    assert observing.stuck(view) == ({"w0"} if want else set())
+
+
+def test_the_last_word_of_a_process_that_has_ended_does_not_help_it() -> None:
+    ended = replace(W0, plight=Plight.CRASHING, ready=False, process=Process(W0.uid, restarts=3))
+    assert observing.stuck(a_view("w0", pods=(ended,))) == {"w0"}
+
+
 async def test_everyone_is_asked_and_silence_has_its_time(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +186,47 @@ async def test_everyone_is_asked_and_silence_has_its_time(
         assert sorted((await observer.look(pods)).workers) == ["w0", "w1"]
         # Its pod went: nothing waits for silence.
         assert sorted((await observer.look(pods[:1])).workers) == ["w0"]
+
+
+async def test_a_lost_answer_of_a_router_is_no_news(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "TIMEOUT_S", 1.0)
+    clock = Clock()
+    async with pretended("router") as (router,):
+        observer = Observer(session, clock=clock)
+        pod = Pod.from_live(router.live())
+        before = await observer.look([pod])
+        router.silent = True
+        clock.now_s = 5.0
+        assert (await observer.look([pod])).signature == before.signature
+        clock.now_s = 5.5
+        assert (await observer.look([pod])).routers == {}
+
+
+async def test_a_silent_router_whose_pod_is_gone_or_not_ready_goes_at_once(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "TIMEOUT_S", 1.0)
+    async with pretended("router", "second") as (router, second):
+        pods = [Pod.from_live(one.live()) for one in (router, second)]
+        observer = Observer(session, clock=Clock())
+        unready = [replace(pods[0], ready=False), pods[1]]
+        # One that answers counts, whatever the kubelet has heard of it so far.
+        assert sorted((await observer.look(unready)).routers) == ["router", "second"]
+        router.silent = True
+        assert sorted((await observer.look(pods)).routers) == ["router", "second"]
+        assert sorted((await observer.look(pods[:1])).routers) == ["router"]
+        assert (await observer.look(unready[:1])).routers == {}
+        # And it must speak again itself to be believed again.
+        assert (await observer.look(pods[:1])).routers == {}
+
+
+async def test_an_answer_without_an_end_is_silence(session: aiohttp.ClientSession) -> None:
+    async with pretended("w0") as (w0,):
+        w0.status = {"hardware": "x" * observing.MAX_BYTES}
+        view = await Observer(session, clock=Clock()).look([Pod.from_live(w0.live())])
+        assert view.workers == {}
 
 
 async def test_a_standby_asks_routers_only(session: aiohttp.ClientSession) -> None:

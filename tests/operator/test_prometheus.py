@@ -1,6 +1,7 @@
 """Prometheus' answers as counters, and every way in which it can be of no use."""
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from hadis_operator.conditions import Source as Shown
 from hadis_operator.kube import Kube
 from hadis_operator.objects import Component
 from hadis_operator.observing import View
-from hadis_operator.prometheus import NoMetrics, Sample, Source, Trouble
+from hadis_operator.prometheus import NoMetrics, Sample, Source, TooEarly, Trouble
 from hadis_operator.sourcing import DemandReader
 from support import clusters
 from support.api_server import ApiServer
@@ -57,6 +58,19 @@ def test_the_newest_values_of_all_counters_are_one_sample_a_router() -> None:
         an_answer(arrived("+Inf")),
         an_answer(arrived("-1")),
         an_answer(arrived("many")),
+        an_answer(arrived("1e300")),
+        an_answer({"metric": {}, "values": [[1]]}),
+        an_answer({"metric": {}, "values": [1]}),
+        an_answer({"metric": {}, "values": {"1": "2"}}),
+        an_answer({"metric": [], "values": [[1, "2"]]}),
+        an_answer({"metric": None, "values": [[1, "2"]]}),
+        an_answer({"metric": {"step": "arrived"}, "values": [["now", "2"]]}),
+        an_answer({"metric": {"step": "arrived"}, "values": [[float("nan"), "2"]]}),
+        an_answer({"metric": {"step": "arrived"}, "values": [[10**400, "2"]]}),
+        an_answer({"metric": {"step": "arrived"}, "values": [[1, {}]]}),
+        {"status": "success", "data": {"resultType": "matrix", "result": ["x"]}},
+        {"status": "success", "data": {"resultType": "matrix", "result": 1}},
+        {"status": "success", "data": []},
     ],
 )
 def test_what_is_no_counter_is_no_answer(answer: object) -> None:
@@ -84,8 +98,12 @@ def test_a_router_that_is_not_scraped_any_more_makes_the_whole_answer_stale() ->
         with pytest.raises(NoMetrics) as refused:
             prometheus.require_fresh(chosen, lived_s, NOW_S)
         assert refused.value.trouble is Trouble.STALE
-    with pytest.raises(NoMetrics):
-        prometheus.require_fresh({}, {}, NOW_S)
+
+
+@pytest.mark.parametrize("lived_s", [{}, {"new": 5.0}])
+def test_routers_that_nobody_can_have_scraped_yet_are_no_fault(lived_s: dict[str, float]) -> None:
+    with pytest.raises(TooEarly):
+        prometheus.require_fresh({}, lived_s, NOW_S)
 
 
 @pytest.fixture
@@ -113,6 +131,9 @@ FAULTS: list[tuple[dict[str, Any], Trouble]] = [
     ({"status": 422}, Trouble.AWAY),
     ({"answer": "<html>"}, Trouble.AWAY),
     ({"answer": {"status": "error"}}, Trouble.AWAY),
+    ({"answer": "[" * 100_000}, Trouble.AWAY),
+    ({"answer": an_answer({"metric": [1], "values": [[1]]})}, Trouble.AWAY),
+    ({"answer": json.dumps(an_answer()) + " " * prometheus.MAX_BYTES}, Trouble.AWAY),
     ({"silent": True}, Trouble.AWAY),
 ]
 
@@ -189,8 +210,10 @@ def test_prometheus_is_asked_where_one_is_known(
     assert sourcing.wanted({"metrics": metrics}, default).url == want
 
 
-def a_view(arrived_count: int, *, running_pod: bool = True) -> View:
-    since = [{"restartCount": 0, "state": {"running": {"startedAt": "1970-01-01T00:10:00Z"}}}]
+def a_view(
+    arrived_count: int, *, running_pod: bool = True, started: str = "1970-01-01T00:10:00Z"
+) -> View:
+    since = [{"restartCount": 0, "state": {"running": {"startedAt": started}}}]
     pod = clusters.a_pod("router", component=Component.ROUTER, containerStatuses=since)
     pods = (pod,) if running_pod else ()
     status = clusters.a_router_status(demand={"arrived": arrived_count, "planned": 1})
@@ -242,6 +265,36 @@ async def test_the_routers_stand_in_and_prometheus_comes_back_alone(
     assert reading.source.trouble is None
     running.answer = an_answer(arrived("70", NOW_S + 1))
     assert await reading.arrived(61) == 29
+
+
+@pytest.mark.parametrize("was_scraped", [False, True])
+async def test_a_router_is_not_told_stale_before_it_can_have_been_scraped(
+    running: Prometheus, reading: Reading, was_scraped: bool
+) -> None:
+    """Neither the first of a cascade nor one that replaces the only one."""
+    if was_scraped:
+        await reading.arrived(41)
+    shown = reading.source
+    assert shown == Shown(is_prometheus=was_scraped)
+    running.answer = an_answer(arrived("41", pod="another"))
+    young = "1970-01-01T02:46:00Z"  # 40 s ago
+    for view in (a_view(0, running_pod=False), a_view(5, started=young), a_view(8, started=young)):
+        told = await reading.reader.read(reading.given, view)
+        assert reading.source == shown
+    assert told[0].arrived == 3  # by its own word, from when it was met
+    for _ in range(sourcing.FAILS_AFTER):
+        await reading.reader.read(reading.given, a_view(9, started="1970-01-01T02:45:00Z"))
+    assert reading.source.trouble is Trouble.STALE
+
+
+async def test_prometheus_is_not_said_to_answer_before_it_has(
+    running: Prometheus, reading: Reading
+) -> None:
+    running.status = 500
+    await reading.arrived(1)
+    assert reading.source == Shown()
+    await reading.arrived(1)
+    assert reading.source.trouble is Trouble.AWAY
 
 
 async def test_a_number_that_is_none_is_a_fall_back_too(

@@ -108,6 +108,24 @@ def test_resources_are_the_authors_or_the_charts() -> None:
     }
 
 
+def test_routers_run_where_the_chart_says() -> None:
+    toleration = "{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}"
+    extra = (
+        "defaults: {router: {nodeSelector: {pool: front}, priorityClassName: front, "
+        f"tolerations: [{toleration}]}}}}\n"
+    )
+    pod = rendered.pod_of(a_router(extra=extra))
+    assert pod["nodeSelector"] == {"pool": "front"}
+    assert pod["priorityClassName"] == "front"
+    assert pod["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    # Said for neither, nothing is rendered: what runs stays as it is.
+    plain = rendered.pod_of(a_router())
+    assert not {"nodeSelector", "priorityClassName", "tolerations"} & set(plain)
+    assert a_router(extra="defaults: {worker: {priorityClassName: images}}\n") == a_router()
+
+
 def test_routers_take_nothing_from_the_workers_template() -> None:
     plain = a_router()
     assert plain == a_router(

@@ -294,6 +294,26 @@ def test_workers_spread_by_the_cascades_workers_unless_told_otherwise() -> None:
     assert "hadis.dev/slot" not in selector
 
 
+def test_workers_spread_as_the_chart_says_unless_their_cascade_does() -> None:
+    extra = (
+        "defaults: {worker: {topologySpreadConstraints: "
+        "[{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}\n"
+    )
+    [found] = rendered.pod_of(a_worker(extra=extra))["topologySpreadConstraints"]
+    [same] = rendered.pod_of(
+        a_worker(
+            *in_template(
+                topologySpreadConstraints=[
+                    {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+                ]
+            )
+        )
+    )["topologySpreadConstraints"]
+    assert found == same
+    none = a_worker(*in_template(topologySpreadConstraints=[]), extra=extra)
+    assert "topologySpreadConstraints" not in rendered.pod_of(none)
+
+
 # Clashes.
 
 

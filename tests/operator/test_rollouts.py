@@ -9,7 +9,7 @@ import pytest
 from hadis import resources
 from hadis_operator import rollouts
 from hadis_operator.objects import Manifest
-from hadis_operator.rendering import workers
+from hadis_operator.rendering import prefetching, workers
 from hadis_operator.rollouts import LiveSlot, Rollout, Wanted
 from support import rendered
 
@@ -60,7 +60,48 @@ def test_as_many_as_may_be_unavailable_are_rolled_at_once() -> None:
     assert decide(*live, max_unavailable=512).wait == ()
 
 
-def test_a_slot_that_serves_nobody_is_rolled_at_once_and_takes_the_place_of_another() -> None:
+def test_slots_that_only_load_are_rolled_in_their_turn() -> None:
+    """A plan swaps ten of forty slots while their template changes: their loads go on."""
+    names = [f"w{index}" for index in range(40)]
+    wanted = Wanted("new", dict.fromkeys(names, "t-new"))
+    swapping = set(names[20:30])
+    live = {name: a_slot(name, available=name not in swapping) for name in names}
+    rolled: list[str] = []
+    while (got := decide(*live.values(), wanted=wanted)).is_under_way:
+        assert len(got.roll) <= 1
+        before = sum(not one.available for one in live.values())
+        for name in got.roll:
+            live[name] = current(name, available=False, rolled=True)
+            rolled.append(name)
+        # Nobody is taken away as long as somebody else is.
+        away = sum(not one.available for one in live.values())
+        assert away <= max(before, 1)
+        for name, one in live.items():
+            if one.spec_hash == "new":
+                live[name] = replace(one, available=True)
+    assert sorted(rolled) == sorted(names)
+    assert set(rolled[:10]) == swapping
+
+
+def test_slots_that_load_count_against_those_that_the_rollout_took() -> None:
+    idle = [a_slot(name, available=False) for name in ("w1", "w2")]
+    assert decide(current("w0", available=False), *idle) == Rollout(keep=("w0",), wait=("w1", "w2"))
+    assert decide(current("w0", available=False), *idle, max_unavailable=2).roll == ("w1",)
+    assert decide(current("w0"), *idle) == Rollout(keep=("w0",), roll=("w1",), wait=("w2",))
+
+
+@pytest.mark.parametrize("fate", [{"stuck": True}, {"unschedulable": True}, {"blocked": "quota"}])
+def test_slots_that_are_stuck_are_all_rolled_at_once(fate: dict[str, Any]) -> None:
+    live = [a_slot(name, available=False, rolled=True, **fate) for name in ("w0", "w1", "w2")]
+    assert decide(*live) == Rollout(roll=("w0", "w1", "w2"))
+    # What crashes in the newest rendering holds the others up, until there is another.
+    stopped = [current("w0", available=False, stuck=True, rolled=True), a_slot("w1"), live[2]]
+    assert decide(*stopped) == Rollout(keep=("w0",), roll=("w2",), wait=("w1",))
+    mended = Wanted("mended", dict.fromkeys(("w0", "w1", "w2"), "t-mended"))
+    assert decide(*stopped, wanted=mended) == Rollout(roll=("w0", "w2"), wait=("w1",))
+
+
+def test_a_slot_that_serves_nobody_is_rolled_first_and_takes_the_place_of_another() -> None:
     live = [a_slot("w0"), a_slot("w1", available=False), a_slot("w2")]
     assert decide(*live) == Rollout(roll=("w1",), wait=("w0", "w2"))
     assert decide(*live, max_unavailable=2) == Rollout(roll=("w1", "w0"), wait=("w2",))
@@ -69,7 +110,9 @@ def test_a_slot_that_serves_nobody_is_rolled_at_once_and_takes_the_place_of_anot
 def test_a_bad_image_on_a_rolled_slot_can_be_mended() -> None:
     # The roll to "bad" got stuck at w0; "new" mends it.
     live = [
-        a_slot("w0", template_hash="t-bad", spec_hash="bad", available=False, rolled=True),
+        a_slot(
+            "w0", template_hash="t-bad", spec_hash="bad", available=False, rolled=True, stuck=True
+        ),
         a_slot("w1"),
         a_slot("w2"),
     ]
@@ -84,6 +127,8 @@ def test_slots_that_never_had_a_node_hold_up_nobody() -> None:
 def test_pods_tell_which_slots_have_no_node() -> None:
     assert rollouts.without_node(a_slot("w0"), ["w0", "w2"]).unschedulable
     assert not rollouts.without_node(a_slot("w1", unschedulable=True), ["w0"]).unschedulable
+    assert rollouts.without_node(a_slot("w0"), [], ["w0"]).stuck
+    assert not rollouts.without_node(a_slot("w1", stuck=True), [], ["w0"]).stuck
 
 
 def test_a_rolled_slot_without_a_node_stops_the_rollout() -> None:
@@ -238,6 +283,7 @@ KEPT = [
     ("planner.interval", "1s"),
     ("router.replicas", 3),
     ("hardness.weights", {"object_count": 2}),
+    ("discriminator", {"source": {"path": "another"}, "kind": "clip"}),
     ("weights", "Offline"),
 ]
 
@@ -245,6 +291,38 @@ KEPT = [
 @pytest.mark.parametrize("change", KEPT)
 def test_whatever_else_changes_rolls_nothing(change: tuple[str, Any]) -> None:
     assert what_next(a_deployment(), a_deployment(change)) == Rollout(keep=("w0",))
+
+
+def a_judge(**source: str) -> tuple[str, Any]:
+    return "discriminator", {"source": source, "kind": "clip"}
+
+
+def test_another_discriminator_is_fetched_by_a_job_of_its_own_and_rolls_nothing() -> None:
+    fetched = {**rendered.SMALL, "source": {"repository": "a/small"}}
+    cache = ("workers.template.modelCache", {"claimName": "cache"})
+    deployments, jobs = [], []
+    for judge in ("a/judge", "a/other"):
+        changes = [("models", [fetched]), cache, a_judge(repository=judge)]
+        spec, installed = rendered.a_spec(*changes), rendered.an_installation()
+        deployments.append(a_deployment(*changes))
+        job = prefetching.render(rendered.an_owner(), spec, installed)
+        assert job is not None
+        jobs.append(job["metadata"]["name"])
+    assert what_next(*deployments) == Rollout(keep=("w0",))
+    assert len(set(jobs)) == 2
+
+
+def test_another_discriminator_rolls_nothing_unless_it_is_the_first_thing_to_be_fetched() -> None:
+    fetched = {**rendered.SMALL, "source": {"repository": "a/small"}}
+    models = ("models", [fetched])
+    before = a_deployment(models, a_judge(repository="a/judge"))
+    for source in ({"repository": "a/other"}, {"path": "judge"}):
+        assert what_next(before, a_deployment(models, a_judge(**source))).keep == ("w0",)
+    plain = a_deployment(a_judge(path="judge"))
+    # Pods that were rendered for folders alone may not fetch.
+    assert what_next(plain, a_deployment(a_judge(repository="a/judge"))) == Rollout(roll=("w0",))
+    again = a_deployment(a_judge(repository="a/judge"))
+    assert what_next(again, a_deployment(a_judge(repository="a/other"))) == Rollout(keep=("w0",))
 
 
 def test_another_model_of_the_same_image_needs_no_new_pod() -> None:
@@ -371,4 +449,4 @@ def test_the_hash_of_a_spec_is_the_same_in_every_version() -> None:
         ("workers.template", {"image": "mine:1", "env": [{"name": "A", "value": "b"}]}),
         ("discriminator", {"source": {"path": "d"}, "kind": "clip"}),
     )
-    assert rollouts.spec_hash(full, "2") == "1bee49f67c50d67b"
+    assert rollouts.spec_hash(full, "2") == "95442a98e32dc1d6"

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from hadis_operator import applying, kube, objects, sweeping
-from hadis_operator.kube import Kube
+import pytest
+
+from hadis_operator import kube, objects, surveying, sweeping, watching
+from hadis_operator.kube import ClusterRefused, ClusterUnreachable, Kube
 from hadis_operator.objects import Component, Manifest
 from hadis_operator.rollouts import LiveSlot
 from hadis_operator.slots import Pod
@@ -79,9 +81,9 @@ def test_of_pods_and_slots_the_small_part_is_kept() -> None:
     assert not {"annotations", "managedFields"} & kept["metadata"].keys()
     assert Pod.from_live(kept) == Pod.from_live(pod)
     given = clusters.a_given()
-    slot = applying.render_slots(given, rendered.an_installation())["w0"]
+    slot = surveying.render_slots(given, rendered.an_installation())["w0"]
     store.put(kube.DEPLOYMENTS, slot)
-    live = applying.live_slots(store, OWNER)["w0"]
+    live = surveying.live_slots(store, OWNER)["w0"]
     assert "template" not in live["spec"]
     assert LiveSlot.from_deployment(live) == LiveSlot.from_deployment(slot)
 
@@ -228,6 +230,94 @@ async def test_what_was_missed_in_numbers_is_listed_and_not_fetched_one_by_one(
     await sweeper.sweep()
     assert server.requests - requests == quiet + 1
     assert len(store.pods(OWNER)) == 100
+
+
+LAB = {"namespace": "lab", "uid": "0a1b2c3d-1111-5555-6666-777788889999"}
+
+
+def names_in(store: Store, namespace: str) -> set[str]:
+    return {
+        f"{kind.plural}/{live['metadata']['name']}"
+        for kind in watching.WATCHED
+        for live in store.all(kind, namespace)
+    }
+
+
+async def test_a_namespace_that_is_refused_is_forgotten_and_the_others_go_on(
+    server: ApiServer, api: Kube, caplog: pytest.LogCaptureFixture
+) -> None:
+    noting = Noting()
+    store = noting.store
+    sweeper = Sweeper(api, store, namespaces=["lab", "images"])
+    server.put(
+        clusters.a_live_cascade(), clusters.a_live_cascade(**LAB), a_service(namespace="lab")
+    )
+    await sweeper.fill()
+    there = {"hadiscascades/photos", "services/photos"}
+    assert names_in(store, "lab") == there
+    assert sweeper.readable == {"lab": True, "images": True}
+    # It is deleted, and its RoleBinding with it.
+    server.forbidden.add("lab")
+    server.put(clusters.a_live_cascade(("workers.count", 5)))
+    for _ in range(3):
+        assert not await sweeper.sweep()
+    assert names_in(store, "lab") == set()
+    assert sweeper.readable == {"lab": False, "images": True}
+    assert sweeper.is_lost("lab")
+    known = store.get(kube.CASCADES, "images", "photos")
+    assert known is not None
+    assert known["spec"]["workers"]["count"] == 5
+    assert sum("namespace lab cannot be read" in line for line in caplog.messages) == 1
+    # It is made again.
+    server.forbidden.clear()
+    noting.told.clear()
+    assert not await sweeper.sweep()
+    assert names_in(store, "lab") == there
+    assert sweeper.readable == {"lab": True, "images": True}
+    assert CascadeKey("lab", "photos") in noting.told
+
+
+async def test_who_hears_of_a_cascade_finds_its_objects_there(server: ApiServer, api: Kube) -> None:
+    """Or it would take them for missing, or for gone."""
+    found: list[set[str]] = []
+    store = Store(lambda key: found.append(names_in(store, key.namespace)))
+    server.put(clusters.a_live_cascade(**LAB), a_service(namespace="lab"))
+    sweeper = Sweeper(api, store, namespaces=["images", "lab"])
+    await sweeper.fill()
+    assert found[-1] == {"hadiscascades/photos", "services/photos"}
+    found.clear()
+    server.forbidden.add("lab")
+    await sweeper.sweep()
+    assert found[0] == {"services/photos"}
+    assert found[-1] == set()
+
+
+async def test_a_refusal_of_everything_is_trouble(server: ApiServer, api: Kube) -> None:
+    server.forbidden = {"images", "lab", ""}
+    for namespaces in (["images", "lab"], ()):
+        sweeper = Sweeper(api, Store(), namespaces=namespaces)
+        with pytest.raises(ClusterRefused):
+            await sweeper.fill()
+    with pytest.raises(ClusterRefused):
+        await Sweeper(api, Store()).sweep()
+    # Once it has begun it waits for the first of them to come back.
+    begun = Sweeper(api, Store(), namespaces=["images", "lab"])
+    assert not await begun.sweep()
+    server.forbidden = {"lab"}
+    await begun.fill()
+    assert begun.readable == {"images": True, "lab": False}
+
+
+async def test_an_api_that_is_away_loses_no_namespace(server: ApiServer, api: Kube) -> None:
+    store = Store()
+    server.put(clusters.a_live_cascade())
+    sweeper = Sweeper(api, store, namespaces=["images", "lab"])
+    await sweeper.fill()
+    server.down = True
+    with pytest.raises(ClusterUnreachable):
+        await sweeper.sweep()
+    assert names_in(store, "images") == {"hadiscascades/photos"}
+    assert sweeper.readable == {"images": True, "lab": True}
 
 
 async def test_a_sweep_keeps_to_its_namespaces(server: ApiServer, api: Kube) -> None:

@@ -24,8 +24,9 @@ from hadis.profiling import files
 from hadis.terms.cascades import Cascade, ModelSource
 from hadis.terms.ids import ModelName
 from hadis.wire import manifests
+from hadis_cli.fleet import options as fleet_options
 from hadis_cli.main import main
-from hadis_cli.measuring import phases
+from hadis_cli.measuring import inputs, phases
 from hadis_profiler import generating, helpers, latencies, latency_files
 from hadis_profiler.assembling import Assembly
 from support import tiny_pipelines
@@ -319,6 +320,71 @@ def test_outcomes_that_were_measured_before_become_a_profile_without_any_image(
     assert not (folder / "out" / "images.jsonl").exists()
     profile = files.read_profile(Path(found["profile"]).read_text(), "profile.json")
     assert "30 prompts, 2 seeds each" in profile.notes["prompts"]
+
+
+def test_the_profile_is_printed_as_the_resource_that_kubectl_takes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_known_latencies(folder)
+    line = {"prompt": "a red circle", "fulfilled": {"few": [0, 1], "many": [1, 1]}}
+    (folder / "measured.jsonl").write_text(json.dumps(line) + "\n")
+    given = resumed(folder, "--outcomes", str(folder / "measured.jsonl"), "--manifest")
+    capsys.readouterr()
+    assert main(given) == 0
+    told = capsys.readouterr().out
+    assert told == (folder / "out" / "profile.yaml").read_text()
+    both = manifests.read_manifests(CASCADE + "---\n" + told, source="both")
+    assert both.profile is not None
+    assert both.profile.name == "tiny"
+    assert main([*given, "--json"]) == 2
+    assert "--json or --manifest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "gpus", "want"),
+    [
+        ("auto", 8, 0, ("cpu", 4)),
+        ("auto", 2, 0, ("cpu", 2)),
+        ("auto", 8, 1, ("cuda", 1)),
+        ("auto", 2, 8, ("cuda", 2)),
+        ("auto", 0, 8, ("cuda", 1)),
+        ("cpu", 8, 1, ("cpu", 4)),
+        ("cuda", 8, 2, ("cuda", 2)),
+        # There is none: the process itself says so, with the fix.
+        ("cuda", 8, 0, ("cuda", 1)),
+        # All processes would share this one.
+        ("cuda:1", 8, 2, ("cuda:1", 1)),
+    ],
+)
+def test_models_are_measured_on_gpus_if_there_are_any(
+    device: str, wanted: int, gpus: int, want: tuple[str, int]
+) -> None:
+    found = inputs.place(device, wanted=wanted, gpus=gpus, cores=4)
+    assert (found.device, found.processes) == want
+
+
+def test_torch_itself_says_how_many_gpus_it_can_use() -> None:
+    torch = pytest.importorskip("torch")
+    want = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    assert helpers.gpus() == want
+
+
+def test_a_gpu_that_torch_cannot_use_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if helpers.gpus():
+        pytest.skip("torch can use this machine's")
+    with_known_latencies(folder)
+    line = {"prompt": "a red circle", "fulfilled": {"few": [0, 1], "many": [1, 1]}}
+    (folder / "measured.jsonl").write_text(json.dumps(line) + "\n")
+    given = resumed(folder, "--outcomes", str(folder / "measured.jsonl"))
+    words = "a GPU that torch cannot use: the CPU is measured"
+    for gpus, is_told in ((0, False), (1, True)):
+        monkeypatch.setattr(fleet_options, "gpus", lambda gpus=gpus: gpus)
+        assert main(given) == 0
+        assert (words in " ".join(capsys.readouterr().err.split())) is is_told
+    assert main([*given, "--device", "cpu"]) == 0
+    assert words not in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_helper_that_died_is_noticed_at_once() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from hadis.wire import manifests
 from hadis.wire.reports import RouterStatus
-from support.router_fixtures import BIG, TINY, a_cascade, a_lane, call
+from support.router_fixtures import BIG, TINY, a_cascade, a_lane, a_profile, call
 
 LIGHT_ONLY = a_lane(2.0, 0.0)
 PLAN = {
@@ -116,8 +116,35 @@ def test_a_changed_cascade_holds_for_new_requests(fleet):
 
 
 def test_the_status_tells_the_generation_in_force(fleet):
-    fleet.use_cascade(generation=5)
-    assert control(fleet, "GET", "/status")[1]["generation"] == 5
+    fleet.use_cascade(generation=500)
+    assert control(fleet, "GET", "/status")[1]["generation"] == 500
+
+
+def test_an_older_generation_of_the_cascade_is_passed_over(fleet):
+    fleet.use_cascade(slo_s=7.0)
+    newest = fleet.generation
+    fleet.use_cascade(slo_s=9.0, generation=newest - 1)
+    assert control(fleet, "GET", "/status")[1]["generation"] == newest
+    assert fleet.router.status()["slo_s"] == 7.0
+    # The same one again, with another profile or a held model: that is news.
+    fleet.use_cascade(slo_s=8.0, generation=newest)
+    assert fleet.router.status()["slo_s"] == 8.0
+
+
+def test_a_controller_of_a_later_version_may_say_more(fleet, caplog):
+    body = manifests.dump_objects(
+        a_cascade(slo_s=6.0, generation=fleet.generation + 1), a_profile()
+    )
+    fleet.generation += 1
+    body["cascade"]["spec"]["planner"]["horizon"] = "1m"
+    body["profile"]["spec"]["rows"][0]["doubt"] = 0.5
+    body["owner"] = {"uid": "1"}
+    status, told, _ = control(fleet, "PUT", "/cascade", body)
+    assert (status, told["generation"]) == (200, fleet.generation)
+    assert fleet.router.status()["slo_s"] == 6.0
+    [line] = [one for one in caplog.messages if "more than this version knows" in one]
+    for name in ("owner", "cascade.spec.planner.horizon", "profile.spec.rows[0].doubt"):
+        assert name in line
 
 
 def test_what_the_controller_counts_is_there_for_prometheus_too(fleet):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from hadis.terms.cascades import Cascade
+from hadis.wire.manifests import dump_objects
 from hadis_server import loading, residency
 from hadis_server.sizing import expected_bytes
 from support.live_workers import (
@@ -180,6 +181,22 @@ async def test_a_changed_cascade_is_followed_while_requests_are_served(
     assert small_worker.metric("hadis_denoise_step_seconds_count", model="two") == steps + 7
     assert small_worker.follow(pair, PAIR_PROFILE).status_code == 200
     small_worker.wait_resident("one", "two")
+
+
+def test_an_older_generation_is_passed_over(small_worker: LiveWorker, pair: Cascade) -> None:
+    one, _ = pair.models
+    reply = small_worker.follow(replace(a_cascade(one), generation=pair.generation - 1))
+    assert reply.status_code == 200
+    assert reply.json()["generation"] == pair.generation
+    assert set(small_worker.status()["models"]) == {"one", "two"}
+
+
+def test_a_cascade_of_a_later_version_is_followed_without_what_is_not_known(
+    small_worker: LiveWorker, pair: Cascade
+) -> None:
+    told = dump_objects(pair, PAIR_PROFILE)
+    told["cascade"]["spec"]["novelty"] = 1
+    assert small_worker.put("/cascade", told).status_code == 200
 
 
 def test_an_invalid_cascade_is_refused_and_changes_nothing(small_worker: LiveWorker) -> None:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from hadis.wire.assignments import AssignmentBody
-from hadis.wire.manifests import dump_manifests
+from hadis.wire.manifests import dump_manifests, dump_objects
 from hadis_server.__main__ import main
 from hadis_server.station import Station
 from support.live_workers import (
@@ -149,6 +149,20 @@ def test_a_worker_that_starts_while_nobody_plans_learns_its_part_from_the_mounte
     status = start_beside(tmp_path, cascade, plan, monkeypatch).status()
     assert status.assignment == AssignmentBody.model_validate(PART)
     assert status.generation == 1
+
+
+@pytest.mark.usefixtures("_keep_logging")
+def test_a_worker_starts_from_a_mounted_cascade_of_a_later_version(
+    folders: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = dump_objects(a_cascade(a_model("m", folders["sd"])))
+    told["cascade"]["spec"]["novelty"] = 1
+    station = start_beside(tmp_path, json.dumps(told), "{}", monkeypatch)
+    assert set(station.status().models) == {"m"}
+    assert "cascade.spec.novelty" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_keep_logging")

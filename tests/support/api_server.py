@@ -2,7 +2,10 @@
 
 It knows no schema and no controllers. Applying merges, and a write that changes nothing makes no
 new version, as on a real server. Who set which field is booked, lists as a whole. What was written
-is on record; `down`, `silent` and `refusals` stand in for outages.
+is on record; `down`, `silent` and `refusals` stand in for outages, `forbidden` for namespaces in
+which the operator has no Role (empty: in the cluster). Refusals are by kind, or by kind and method
+of HTTP (`jobs/DELETE`), or by kind and name (`services/photos`). Writes of a kind in `hanging` are
+never answered.
 """
 
 import asyncio
@@ -45,6 +48,8 @@ class ApiServer:
     books: dict[Place, dict[tuple[str, str], set[Path]]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    hanging: set[str] = field(default_factory=set)
+    forbidden: set[str] = field(default_factory=set)
     down: bool = False
     silent: bool = False
     requests: int = 0
@@ -103,10 +108,15 @@ class ApiServer:
         namespace = ""
         if parts[0] == "namespaces" and len(parts) > 2:
             namespace, parts = parts[1], parts[2:]
+        if namespace in self.forbidden:
+            return _refusal(403, f"it may not be done in the namespace {namespace!r}")
         plural, name, part = (*parts, "", "")[:3]
-        if request.method != "GET" and plural in self.refusals:
-            status, message = self.refusals[plural]
-            return _refusal(status, message)
+        if request.method != "GET" and plural in self.hanging:
+            await asyncio.sleep(3600)
+        for what in (plural, f"{plural}/{request.method}", f"{plural}/{name}"):
+            if request.method != "GET" and what in self.refusals:
+                status, message = self.refusals[what]
+                return _refusal(status, message)
         if request.method == "GET":
             return self._read(plural, namespace, name, request)
         return await self._write(request, plural, namespace, name, part)
@@ -145,7 +155,9 @@ class ApiServer:
         live = self.objects.get(place)
         uid = body.get("metadata", {}).get("uid") or body.get("preconditions", {}).get("uid")
         if live is not None and uid and live["metadata"]["uid"] != uid:
-            return _refusal(409, "the UID is another one")
+            if request.method == "PATCH":
+                return _refusal(422, "metadata.uid: Invalid value: field is immutable")
+            return _refusal(409, "Precondition failed: the UID is another one")
         match request.method:
             case "POST":
                 if live is not None:
@@ -165,7 +177,10 @@ class ApiServer:
             case _:
                 verb = "apply" if "apply" in request.content_type else "merge"
                 if verb == "apply":
-                    assert request.query["force"] == "true"
+                    if live is None and uid:
+                        return _refusal(409, "uid mismatch: no existing object was found")
+                    if request.query["force"] != "true" and self._conflicts(place, body):
+                        return _refusal(409, "Apply failed with conflicts")
                 elif live is None:
                     return _refusal(404, f"{name} not found")
                 if part == "status":
@@ -181,6 +196,11 @@ class ApiServer:
             new.setdefault("metadata", {})["namespace"] = namespace
             self._keep(plural, new)
         return web.json_response(self.objects[place])
+
+    def _conflicts(self, place: Place, applied: Manifest) -> bool:
+        """Whether fields would change that another manager has set, as all of `put` count for."""
+        there, wanted = _leaves(self.objects.get(place, {})), _leaves(applied)
+        return any(path in there and there[path] != value for path, value in wanted.items())
 
     def _book(
         self,

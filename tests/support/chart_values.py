@@ -7,7 +7,20 @@ GPU_POOL = {
     "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     "runtimeClassName": "nvidia",
     "priorityClassName": "images",
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 2,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "DoNotSchedule",
+        }
+    ],
     "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "64Gi"}},
+}
+ROUTERS = {
+    "nodeSelector": {"pool": "front"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "priorityClassName": "front",
+    "resources": {"requests": {"cpu": "500m"}},
 }
 ROUTE = {"cascade": "scenes", "namespace": "images", "host": "img.example.com"}
 EVERYTHING: Manifest = {
@@ -26,7 +39,7 @@ EVERYTHING: Manifest = {
         "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     },
     "serviceAccount": {"annotations": {"role": "x"}},
-    "defaults": {"worker": GPU_POOL},
+    "defaults": {"worker": GPU_POOL, "router": ROUTERS},
     "dataPlane": {"serviceAccountName": "bare"},
     "huggingFace": {"tokenSecret": {"name": "hub"}, "offline": True},
     "monitoring": {

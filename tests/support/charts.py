@@ -80,16 +80,20 @@ class Rendered:
                 yield one["spec"]["template"]["spec"]
 
 
-def render(values: Mapping[str, object] | None = None, *arguments: str) -> Rendered:
+def render(
+    values: Mapping[str, object] | None = None, *arguments: str, chart: Path = CHART
+) -> Rendered:
     """Return the chart's objects under these values; Refused with helm's words."""
-    text = template(values, *arguments)
+    text = template(values, *arguments, chart=chart)
     parsed = yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return Rendered(tuple(one for one in parsed if one))
 
 
-def template(values: Mapping[str, object] | None = None, *arguments: str) -> str:
+def template(
+    values: Mapping[str, object] | None = None, *arguments: str, chart: Path = CHART
+) -> str:
     """Return the same as helm writes it."""
-    return _helm("template", values, *arguments)
+    return _helm("template", values, *arguments, chart=chart)
 
 
 def notes(values: Mapping[str, object] | None = None) -> str:
@@ -103,9 +107,11 @@ def chart_values() -> Manifest:
     return dict(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))
 
 
-def _helm(verb: str, values: Mapping[str, object] | None, *arguments: str) -> str:
+def _helm(
+    verb: str, values: Mapping[str, object] | None, *arguments: str, chart: Path = CHART
+) -> str:
     ran = subprocess.run(
-        [helm(), verb, RELEASE, str(CHART), "-n", NAMESPACE, "-f", "-", *arguments],
+        [helm(), verb, RELEASE, str(chart), "-n", NAMESPACE, "-f", "-", *arguments],
         input=json.dumps(values or {}),
         capture_output=True,
         text=True,

@@ -41,6 +41,7 @@ class PretendedPod:
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     silent: bool = False
     refusing: bool = False
+    refusal: str = "lanes: add up to 0.5"
     runner: web.AppRunner | None = None
     started: str = field(default_factory=clusters.now)
 
@@ -76,7 +77,7 @@ class PretendedPod:
         if request.method == "GET":
             return web.Response(text=self.body().model_dump_json())
         if self.refusing:
-            return web.Response(status=400, text="lanes: add up to 0.5")
+            return web.Response(status=400, text=self.refusal)
         body = json.loads(await request.read())
         what = request.path.strip("/")
         self.told.append((what, body))

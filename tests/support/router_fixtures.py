@@ -183,13 +183,19 @@ class Fleet:
         self.router = router
         self.light = light
         self.heavy = heavy
+        self.generation = 1
 
     def route(self, *lanes: Lane, **options: Any) -> int:
         """Put a table with w0 on the light and w1 on the heavy model."""
         return self.router.route([(self.light, TINY), (self.heavy, BIG)], *lanes, **options)
 
     def use_cascade(self, **changes: Any) -> None:
-        """Put another cascade through the control port."""
+        """Put another cascade through the control port, as the next generation unless one is given.
+
+        A router passes over older ones.
+        """
+        generation = changes.setdefault("generation", self.generation + 1)
+        self.generation = max(self.generation, generation)
         body = manifests.dump_objects(a_cascade(**changes), a_profile())
         status, told, _ = call("PUT", f"{self.router.control}/cascade", json.dumps(body).encode())
         assert status == 200, told

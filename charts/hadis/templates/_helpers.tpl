@@ -138,11 +138,12 @@ seccompProfile:
 {{- end }}
 {{- end -}}
 
-{{- /* The port of the Prometheus URL, 443 or 80 where it names none. */ -}}
-{{- define "hadis.prometheusPort" -}}
+{{- /* The ports on which the pods of Prometheus may listen, by its URL: that of the URL; where it names none, that of
+its scheme and Prometheus' own, to which a Service on port 80 leads. As a list in JSON. */ -}}
+{{- define "hadis.prometheusPorts" -}}
 {{- $url := urlParse .Values.monitoring.prometheus.url -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
-{{- if $port -}}{{ $port }}{{- else if eq $url.scheme "https" -}}443{{- else -}}80{{- end -}}
+{{- if $port -}}[{{ $port }}]{{- else if eq $url.scheme "https" -}}[443, 9090]{{- else -}}[80, 9090]{{- end -}}
 {{- end -}}
 
 {{- /* Refuses values that are well-formed but cannot work. */ -}}
@@ -151,6 +152,14 @@ seccompProfile:
 {{- $entry := index $.Values $kind -}}
 {{- if and $entry.enabled (not $entry.routes) -}}
 {{- fail (printf "%s.enabled needs at least one entry in %s.routes: {cascade, namespace, host, timeoutSeconds}" $kind $kind) -}}
+{{- end -}}
+{{- $seen := list -}}
+{{- range $route := ternary $entry.routes (list) $entry.enabled -}}
+{{- $name := printf "%s/%s" $route.namespace $route.cascade -}}
+{{- if has $name $seen -}}
+{{- fail (printf "%s.routes has %s twice: a cascade gets one route, whose name is the cascade's" $kind $name) -}}
+{{- end -}}
+{{- $seen = append $seen $name -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from hadis_cli.fleet import options as fleet_options
 from hadis_cli.measuring import inputs, phases, results
 from hadis_profiler import assembling
 
@@ -25,7 +26,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--workers", type=click.IntRange(1), help="Processes at work together.")
 @click.option("--batches", default="1,2,4,8", show_default=True, help="Batch sizes to measure.")
 @click.option("--seeds", type=click.IntRange(2), default=2, show_default=True, help="A prompt.")
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda (a process on each GPU), cuda:N, or auto: cuda where torch can use a GPU.",
+)
 @click.option(
     "--overhead",
     type=click.FloatRange(0.0, 60.0),
@@ -36,6 +42,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--keep-weights", is_flag=True, help="Do not tune the hardness weights.")
 @click.option("--update", is_flag=True, help="Write weights and profile into the cascade file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("--manifest", is_flag=True, help="Print the HadisProfile, for kubectl apply -f -.")
 def command(**given: Any) -> None:
     """Measure how long the models of a cascade take and what every pair delivers.
 
@@ -47,6 +54,11 @@ def command(**given: Any) -> None:
     console = Console(stderr=True)
     task = inputs.read(options)
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.device == "auto" and task.place.device == "cpu" and fleet_options.gpus():
+        console.print(
+            "this machine has a GPU that torch cannot use: the CPU is measured; install a build of "
+            "torch for its driver, or say --device cpu"
+        )
     if len(task.lines) < assembling.FEW_PROMPTS:
         console.print(
             f"{len(task.lines)} prompts are few: below {assembling.FEW_PROMPTS} neighbouring "
@@ -59,4 +71,7 @@ def command(**given: Any) -> None:
     if options.update:
         text = results.updated(inputs.text_now(task, options), assembly)
         options.cascade_file.write_text(text, encoding="utf-8")
-    results.show(options.out, assembly, as_json=options.as_json)
+    if options.manifest:
+        print(results.manifest(assembly), end="")
+    else:
+        results.show(options.out, assembly, as_json=options.as_json)

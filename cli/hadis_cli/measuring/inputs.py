@@ -10,7 +10,7 @@ from hadis.profiling import sweeping
 from hadis.terms.cascades import Cascade
 from hadis.wire import manifests
 from hadis_cli.fleet import options as fleet_options
-from hadis_profiler import measurements
+from hadis_profiler import helpers, measurements
 
 UNCHECKED = "quality_score"
 """The metric where nothing but the discriminator's own score says what an image is worth."""
@@ -35,6 +35,15 @@ class Options:
     keep_weights: bool
     update: bool
     as_json: bool
+    manifest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the models run: the device that helpers are told, and how many of them there are."""
+
+    device: str
+    processes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Task:
 
     cascade: Cascade
     lines: list[dict[str, Any]]
-    processes: int
+    place: Place
     batches: tuple[int, ...]
     metric: str
 
@@ -51,6 +60,8 @@ class Task:
 def read(options: Options) -> Task:
     """Read all files and choices; InvalidInput names the one that is wrong."""
     cascade = _cascade(_text(options.cascade_file, "--cascade"), options)
+    if options.manifest and options.as_json:
+        raise InvalidInput("give --json or --manifest, not both", field="--manifest")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device):
         raise InvalidInput(
             f"--device {options.device} is none of auto, cpu, cuda, cuda:N", field="--device"
@@ -58,7 +69,7 @@ def read(options: Options) -> Task:
     return Task(
         cascade,
         _lines(options),
-        options.workers or _processes(cascade, options.device),
+        _place(cascade, options),
         _batch_sizes(options.batches),
         UNCHECKED if options.outcomes is None and options.checker is None else sweeping.FULFILMENT,
     )
@@ -93,10 +104,27 @@ def _cascade(text: str, options: Options) -> Cascade:
     return manifests.resolve_paths(found, options.cascade_file.resolve().parent)
 
 
-def _processes(cascade: Cascade, device: str) -> int:
-    """Return how many workers would share this machine: one a core, or one a GPU."""
-    gpus = 0 if device == "cpu" else fleet_options.gpus()
-    return max(min(cascade.workers, gpus or fleet_options.cores()), 1)
+def _place(cascade: Cascade, options: Options) -> Place:
+    # Asking torch takes seconds: only where the answer matters.
+    is_asked = options.device == "cuda" or (options.device == "auto" and fleet_options.gpus() > 0)
+    found = place(
+        options.device,
+        wanted=cascade.workers,
+        gpus=helpers.gpus() if is_asked else 0,
+        cores=fleet_options.cores(),
+    )
+    return Place(found.device, options.workers or found.processes)
+
+
+def place(device: str, *, wanted: int, gpus: int, cores: int) -> Place:
+    """Return where `wanted` workers would run: one on each GPU that torch can use, or else core.
+
+    A device that is named stands, and what cannot be had is told when it is to be used.
+    """
+    if device == "auto":
+        device = "cuda" if gpus else "cpu"
+    most = cores if device == "cpu" else gpus if device == "cuda" else 1
+    return Place(device, max(min(wanted, most), 1))
 
 
 def _lines(options: Options) -> list[dict[str, Any]]:

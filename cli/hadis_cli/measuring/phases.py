@@ -15,13 +15,13 @@ from hadis_profiler.latencies import Latencies
 
 def latencies_of(task: Task, options: Options, console: Console) -> Latencies:
     """Measure how long models take, or take over what a resumed run has measured."""
-    kept = options.out / "latencies.json"
+    kept, place = options.out / "latencies.json", task.place
     with _progress(console, "reading weights") as bar:
         bar.add_task("reading weights", total=None)
         wanted = latencies.identity(
             task.cascade,
-            processes=task.processes,
-            device=options.device,
+            processes=place.processes,
+            device=place.device,
             batches=task.batches,
         )
     if options.resume and kept.exists():
@@ -32,12 +32,13 @@ def latencies_of(task: Task, options: Options, console: Console) -> Latencies:
     steps = (len(task.cascade.models) + (task.cascade.discriminator is not None)) * len(
         task.batches
     )
-    with _progress(console, f"measuring latencies, {task.processes} processes together") as bar:
+    beginning = f"measuring latencies on {place.device}, {place.processes} processes together"
+    with _progress(console, beginning) as bar:
         shown = bar.add_task("measuring latencies", total=steps)
         measured = latencies.measure(
             task.cascade,
-            processes=task.processes,
-            device=options.device,
+            processes=place.processes,
+            device=place.device,
             batches=task.batches,
             on_step=lambda what: bar.update(shown, advance=1, description=what),
         )
@@ -57,8 +58,8 @@ def outcomes_of(task: Task, options: Options, console: Console) -> Path:
             task.lines,
             options.out,
             seeds=options.seeds,
-            processes=task.processes,
-            device=options.device,
+            processes=task.place.processes,
+            device=task.place.device,
             checker=options.checker,
             resume=options.resume,
             on_images=lambda count: bar.advance(shown, count),

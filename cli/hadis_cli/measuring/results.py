@@ -16,9 +16,14 @@ from hadis_profiler.assembling import Assembly
 def write(out: Path, assembly: Assembly) -> None:
     """Write the profile, the same as a resource, and the hardness weights that go with it."""
     (out / "profile.json").write_text(files.write_profile(assembly.profile), encoding="utf-8")
-    (out / "profile.yaml").write_text(files.write_manifest(assembly.profile), encoding="utf-8")
+    (out / "profile.yaml").write_text(manifest(assembly), encoding="utf-8")
     weights = yaml.safe_dump({"hardness": {"weights": assembly.hardness_weights}})
     (out / "hardness.yaml").write_text(weights, encoding="utf-8")
+
+
+def manifest(assembly: Assembly) -> str:
+    """Return the profile as the resource that `kubectl apply` takes."""
+    return files.write_manifest(assembly.profile)
 
 
 def updated(text: str, assembly: Assembly) -> str:
@@ -35,7 +40,7 @@ def updated(text: str, assembly: Assembly) -> str:
     cascade["spec"]["profile"] = {"name": assembly.profile.name}
     parts = ["\n".join(comments)] if comments else []
     parts.append(files.flow_yaml(cascade).rstrip("\n"))
-    parts += ["---", files.write_manifest(assembly.profile)]
+    parts += ["---", manifest(assembly)]
     return "\n".join(parts)
 
 

@@ -204,7 +204,11 @@ def mount(name: str, path: str, *, read_only: bool = False) -> Manifest:
 
 
 def resources(author: Mapping[str, Any] | None, default: Mapping[str, Any]) -> Manifest:
-    """Return requests and limits: the author's, or else the default's."""
+    """Return requests and limits: the author's, or else the default's.
+
+    The author's replace the default's as a whole: merged by name, a cascade could not do without
+    the chart's GPU, nor ask for a slice of one (`nvidia.com/mig-1g.10gb`) in its place.
+    """
     given = default if author is None else author
     return {
         kind: {name: quantity(value) for name, value in amounts.items()}

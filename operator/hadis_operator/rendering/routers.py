@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hadis_operator import naming, objects
-from hadis_operator.installation import Installation
+from hadis_operator.installation import Installation, RouterDefaults
 from hadis_operator.objects import Component, Manifest, Owner
 from hadis_operator.rendering import pods
 
@@ -56,6 +56,7 @@ def _pod(owner: Owner, spec: Mapping[str, Any], installation: Installation) -> M
     slo_s = pods.seconds(spec["slo"]["latency"])
     return {
         **pods.identity(installation),
+        **_placement(installation.router_defaults),
         "terminationGracePeriodSeconds": PRE_STOP_S
         + FAREWELL_S
         + math.ceil(slo_s)
@@ -74,6 +75,15 @@ def _pod(owner: Owner, spec: Mapping[str, Any], installation: Installation) -> M
     }
 
 
+def _placement(defaults: RouterDefaults) -> Manifest:
+    chosen = {
+        "nodeSelector": dict(defaults.node_selector),
+        "tolerations": list(defaults.tolerations),
+        "priorityClassName": defaults.priority_class_name,
+    }
+    return {name: value for name, value in chosen.items() if value}
+
+
 def _container(
     owner: Owner, spec: Mapping[str, Any], installation: Installation, slo_s: float
 ) -> Manifest:
@@ -90,7 +100,9 @@ def _container(
             ]
         ),
         "ports": pods.ports(),
-        "resources": pods.resources(spec["router"].get("resources"), installation.router_resources),
+        "resources": pods.resources(
+            spec["router"].get("resources"), installation.router_defaults.resources
+        ),
         "startupProbe": pods.startup_probe("/healthz", within_s=STARTUP_S),
         "readinessProbe": pods.readiness_probe(),
         "livenessProbe": pods.liveness_probe(),

@@ -104,11 +104,10 @@ def placement(author: Mapping[str, Any], installation: Installation) -> Manifest
 
 def _placement(owner: Owner, author: Mapping[str, Any], installation: Installation) -> Manifest:
     defaults = installation.worker_defaults
+    spread = author.get("topologySpreadConstraints", defaults.topology_spread_constraints)
     chosen = {
         **placement(author, installation),
-        "topologySpreadConstraints": [
-            _spread(owner, constraint) for constraint in author.get("topologySpreadConstraints", ())
-        ],
+        "topologySpreadConstraints": [_spread(owner, constraint) for constraint in spread],
         "runtimeClassName": author.get("runtimeClassName", defaults.runtime_class_name),
         "priorityClassName": author.get("priorityClassName", defaults.priority_class_name),
     }

@@ -1,5 +1,6 @@
 """Step 1 of the control cycle: fold a snapshot into what is remembered."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -87,7 +88,7 @@ def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
 
 
 def _kept(elapsed_s: float, memory_s: float) -> float:
-    return 0.5 ** (elapsed_s / (memory_s / 2))
+    return math.pow(0.5, elapsed_s / (memory_s / 2))
 
 
 def _latency_scale(given: CycleInput) -> float | None:

@@ -122,3 +122,10 @@ class Cascade:
             if spec.name == name:
                 return spec
         raise KeyError(name)
+
+    def is_older_than(self, other: "Cascade") -> bool:
+        """Return whether this is an earlier generation of the same cascade.
+
+        The same by its name: a process serves one cascade, with one UID, for as long as it lives.
+        """
+        return self.name == other.name and self.generation < other.generation

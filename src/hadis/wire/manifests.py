@@ -1,8 +1,10 @@
 """HadisCascade and HadisProfile manifests to domain terms and back.
 
 Read by `hadis up`, the workers and the routers alike. The schema is the CRDs' in `crds/`: what the
-API server refuses is refused here, in the same words, with every fault of a file in one error.
-Nothing here opens a file: callers hand over text and the name that errors should give it.
+API server refuses is refused here, in the same words, with every fault of a file in one error. Only
+what a controller tells is read leniently (`read_told`): it may be of a later version, and its
+author's words were checked before. Nothing here opens a file: callers hand over text and the name
+that errors should give it.
 """
 
 import json
@@ -15,11 +17,12 @@ from hadis import resources
 from hadis.errors import InvalidManifest, InvalidProfile
 from hadis.terms.cascades import Cascade, ModelSource
 from hadis.terms.profiles import Profile
-from hadis.wire import cascade_specs, documents, profiles, structural
+from hadis.wire import cascade_specs, documents, profiles, pruning, structural
 from hadis.wire.structural import Problem
 
 API_VERSION = "hadis.dev/v1alpha1"
 _KINDS = {"HadisCascade": "hadiscascades", "HadisProfile": "hadisprofiles"}
+_TOLD = {"cascade", "profile"}
 _CLUSTER_ONLY = (
     "workers.maxUnavailable",
     "workers.template",
@@ -35,12 +38,14 @@ _CLUSTER_ONLY = (
 class Manifests:
     """A cascade with the profile that came with it.
 
-    `cluster_only` lists the fields that were given although they mean nothing on one machine.
+    `cluster_only` lists the fields that were given although they mean nothing on one machine,
+    `unknown` those that a later version told and this one passed over.
     """
 
     cascade: Cascade
     profile: Profile | None = None
     cluster_only: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def read_manifests(text: str, *, source: str) -> Manifests:
@@ -50,13 +55,29 @@ def read_manifests(text: str, *, source: str) -> Manifests:
     the body of `PUT /cascade`, is read as well.
     """
     parsed = documents.parse(text, source=source)
-    if (
-        len(parsed) == 1
-        and isinstance(parsed[0], dict)
-        and set(parsed[0]) <= {"cascade", "profile"}
-    ):
-        return from_objects(parsed[0].get("cascade"), parsed[0].get("profile"), source=source)
+    told = parsed[0] if len(parsed) == 1 else None
+    if isinstance(told, dict) and set(told) <= _TOLD:
+        return from_objects(told.get("cascade"), told.get("profile"), source=source)
     return _assemble(parsed, source)
+
+
+def read_told(text: str, *, source: str) -> Manifests:
+    """Return what a controller tells its processes, by `PUT /cascade` or a file that it wrote.
+
+    Fields that this version does not know are passed over and named in `unknown`: a controller of
+    the next version may be there before its processes. A file of manifests, which is what an author
+    writes, is read as `read_manifests` reads it.
+    """
+    parsed = documents.parse(text, source=source)
+    told = parsed[0] if len(parsed) == 1 else None
+    if not isinstance(told, dict) or "cascade" not in told:
+        return read_manifests(text, source=source)
+    unknown = [name for name in told if name not in _TOLD]
+    cascade, more = _pruned(told["cascade"], "HadisCascade")
+    unknown += [f"cascade.{path}" for path in more]
+    profile, more = _pruned(told.get("profile"), "HadisProfile")
+    unknown += [f"profile.{path}" for path in more]
+    return replace(from_objects(cascade, profile, source=source), unknown=tuple(unknown))
 
 
 def from_objects(cascade: object, profile: object = None, *, source: str) -> Manifests:
@@ -121,6 +142,10 @@ def _assemble(parsed: list[object], source: str) -> Manifests:
         _profile(admitted.get("HadisProfile"), source),
         tuple(_cluster_only(given["HadisCascade"])),
     )
+
+
+def _pruned(told: object, kind: str) -> tuple[object, list[str]]:
+    return pruning.prune(resources.schema(_KINDS[kind]), told)
 
 
 def _admit(document: object) -> tuple[str | None, dict[str, Any], list[Problem]]:

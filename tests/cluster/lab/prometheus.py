@@ -191,7 +191,8 @@ def _kept() -> list[dict[str, Any]]:
         {
             "action": "drop",
             "source_labels": ["__meta_kubernetes_pod_phase"],
-            "regex": "Succeeded|Failed",
+            # As the Prometheus operator has it, and the chart's PodMonitor.
+            "regex": "Succeeded|Failed|Pending",
         },
     ]
 

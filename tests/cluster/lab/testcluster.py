@@ -47,7 +47,7 @@ def lacking() -> str | None:
     if not CNI_PLUGIN.exists():
         missing.append("containernetworking-plugins")
     return (
-        f"making a cluster needs {', '.join(missing)} (make cluster-packages)" if missing else None
+        f"making a cluster needs {', '.join(missing)} (make ci-packages)" if missing else None
     )
 
 
