@@ -108,8 +108,8 @@ def test_at_most_three_of_sixteen_load_at_once(calm: Fleet) -> None:
 def test_thresholds_follow_a_burst_before_any_worker_has_swapped(calm: Fleet) -> None:
     before = calm.output
     assert before is not None
-    burst = calm.step(12.0)
-    burst = calm.step(12.0)
+    calm.step(24.0)
+    burst = calm.step(24.0)
     assert burst.plan.heavy_ratio + burst.plan.light_ratio > 0
     assert burst.plan.quality < before.plan.quality
     assert burst.plan.status is not PlanStatus.OVERLOAD
