@@ -66,9 +66,9 @@ def test_the_end_of_an_overload_is_no_change_where_the_plan_in_force_is_the_answ
         assert after.plan.lanes == first.plan.lanes
 
 
-@pytest.mark.parametrize(("changes", "better_at_s"), [(1, 145.0), (2, 400.0)])
+@pytest.mark.parametrize("changes", [1, 2])
 def test_what_becomes_possible_after_an_overload_waits_like_any_better_plan(
-    changes: int, better_at_s: float
+    changes: int,
 ) -> None:
     answer = decide(SCENES, 60.0, decide(SCENES, 0.5, None, 0.0), 100.0)
     assert answer.plan.status is PlanStatus.OVERLOAD
@@ -76,7 +76,8 @@ def test_what_becomes_possible_after_an_overload_waits_like_any_better_plan(
     now_s = 100.0
     while not (decision := decide(SCENES, 2.0, decision, now_s := now_s + 5.0)).changed:
         assert (decision.plan.status is PlanStatus.OVERLOAD) == (now_s < 120.0)
-    assert now_s == better_at_s
+    # From the overload to SCENES' best plan is far too much of a gain to be noise.
+    assert now_s == 145.0
     assert decision.plan.quality > answer.plan.quality
 
 
@@ -92,14 +93,17 @@ def test_slower_workers_without_load_are_not_told_as_too_much_demand(rate: float
     )
 
 
-def test_images_that_wait_are_not_told_as_slower_workers() -> None:
+def test_images_that_wait_are_work_of_the_plan_in_force_and_no_reason_to_leave_it() -> None:
     calm = decide(SCENES, 0.05, None, 0.0)
-    waiting = replace(SCENES, queue={calm.plan.main_lane.light: 2.0})
+    light = calm.plan.main_lane.light
+    waiting = replace(SCENES, queue={light: 2.0}, residual_s={light: 3.0})
     after = decide(waiting, 0.05, calm, 5.0)
+    assert not after.changed
+    # As soon as they are more than it can work off in time they are.
+    drowned = replace(SCENES, backlog_s={light: 30.0}, drain_s=10.0)
+    after = decide(drowned, 0.05, calm, 5.0)
     assert after.changed
-    assert after.because == (
-        "the plan before would have missed the deadline: images wait, or a model has to be loaded"
-    )
+    assert after.because == "overload: fewest predicted violations"
 
 
 def test_demand_that_workers_cannot_carry_is_told_as_such_however_slow_they_are() -> None:

@@ -150,10 +150,10 @@ def decide(
 
 def _delay(hold: Problem, held: Plan) -> str:
     """Tell what has made the path of a plan too long that was in time when it was made."""
-    unhindered = replace(hold, queue={}, swap_s={}, residual_s={})
+    unhindered = replace(hold, swap_s={})
     arrangement = arranging.at(unhindered, held.mix, held.workers, held.batch)
     if arranging.is_in_time(unhindered, arrangement):
-        return "images wait, or a model has to be loaded"
+        return "a model has to be loaded"
     return "workers have become slower"
 
 
