@@ -59,6 +59,7 @@ def test_people_get_a_table(profile_file: str, capsys: pytest.CaptureFixture[str
         (["--demand", "1", "--slo", "0.01"], "fastest model xs"),
         (["--demand", "1", "--slo", "10", "--most", "0"], "workers is 0"),
         (["--demand", "1", "--slo", "10", "--step", "0"], "--step is 0"),
+        (["--demand", "1", "--slo", "10", "--quality", "nan"], "--quality is nan"),
         (["--demand", "1", "--slo", "10", "--utilisation", "0"], "utilisation_limit is 0"),
     ],
 )

@@ -177,6 +177,7 @@ def test_a_shipped_profile_goes_by_its_name(
         (None, ["--pair", "small,huge"], "pair names huge"),
         (None, ["--phases", "60x4"], "give either --trace F or --phases"),
         (None, ["--between", "1:2"], "t.txt"),
+        (None, ["--between", "1:2", "--duration", "nan"], "--duration is nan"),
         (None, ["--between", "4:1"], "--between 4:1: write LOW:HIGH"),
         (None, ["--trace", "nowhere.txt"], "--trace nowhere.txt: No such file"),
         (None, ["--workload", "nowhere.csv"], "--workload nowhere.csv: No such file"),

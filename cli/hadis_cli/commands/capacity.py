@@ -1,6 +1,7 @@
 """`hadis capacity`: how many workers a load and a quality need, from the planner itself."""
 
 import json
+import math
 from collections.abc import Iterator
 
 import click
@@ -53,6 +54,8 @@ def command(
     every fleet, from the smallest that is in time to the one that runs the best row of the table.
     """
     profile = lookup_tables.read(profile_file)
+    if quality is not None and not math.isfinite(quality):
+        raise InvalidInput(f"--quality is {quality}; give a number", field="--quality")
     if step < 1:
         raise InvalidInput(f"--step is {step}; give at least 1", field="--step")
     stated = [

@@ -11,11 +11,11 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from hadis.errors import InvalidInput
 from hadis.simulation import policies, replaying, summaries
 from hadis.simulation.replaying import Watch
 from hadis.simulation.scenarios import Scenario
 from hadis.simulation.summaries import Summary
+from hadis_cli.planning import folders
 from hadis_cli.simulating import figures, inputs, results
 
 
@@ -68,10 +68,7 @@ def command(**given: Any) -> None:
     options = inputs.Options(**given)
     names = inputs.policies(options.policy)
     scenario = inputs.read(options)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"--out {options.out}: {error.strerror}", field="--out") from error
+    folders.make(options.out, "--out")
     done: list[Summary] = []
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

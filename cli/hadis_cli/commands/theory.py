@@ -11,7 +11,7 @@ from rich.console import Console
 from hadis import theory
 from hadis.errors import InvalidInput
 from hadis.theory import Boundary, Comparison, Curve, Setting
-from hadis_cli.planning import drawing
+from hadis_cli.planning import drawing, folders
 
 Found = tuple[Setting, list[Comparison], Boundary, Boundary]
 
@@ -25,7 +25,10 @@ Found = tuple[Setting, list[Comparison], Boundary, Boundary]
 @click.option("--discriminator-auc", type=float, default=0.85, help="The discriminator's [0.85].")
 @click.option("--costs", type=click.IntRange(2, 1000), default=11, help="Costs to compare [11].")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write theory.json and figures."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write theory.json and figures.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -54,7 +57,7 @@ def command(
         "settings": [_document(*one) for one in found],
     }
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        folders.make(out, "--out")
         (out / "theory.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         drawing.draw_regions(document, out)
     if as_json:

@@ -1,5 +1,6 @@
 """What `hadis simulate` was asked to replay, read and checked before anything runs."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +111,9 @@ def _trace(options: Options, workload: Workload) -> Trace:
     source = str(options.trace)
     text = texts.read(source, "--trace")
     if options.between is not None:
+        # A range does not refuse what is no number.
+        if math.isnan(options.duration):
+            raise InvalidInput("--duration is nan; give seconds", field="--duration")
         low, high = _range(options.between)
         return traces.from_curve(
             traces.read_curve(text, source),
