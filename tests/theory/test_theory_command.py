@@ -57,3 +57,13 @@ def test_wrong_input_is_one_line_and_exit_code_two(
     captured = capsys.readouterr()
     assert want in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    assert main(["theory", "--costs", "5", "--out", str(tmp_path / "taken" / "figures")]) == 2
+    captured = capsys.readouterr()
+    assert "--out" in captured.err
+    assert captured.err.count("\n") == 1
