@@ -74,6 +74,7 @@ class Station:
         budget = settings.memory_budget_bytes or residency.measure_budget(
             self._device, share=settings.memory_share
         )
+        self._load_s: dict[ModelName, float] = {}
         self._loader = Loader(
             self.intake,
             self._device,
@@ -169,6 +170,7 @@ class Station:
         models = {
             str(name): ModelState(
                 resident=self._loader.resident(name) is not None,
+                load_s=self._load_s.get(name),
                 waiting=self.intake.waiting(name),
                 running=self.intake.running(name),
                 error=self._loader.error(name),
@@ -262,6 +264,7 @@ class Station:
     def _note_loaded(self, variant: Variant, seconds: float) -> None:
         spec = variant.spec
         self.metrics.loaded(spec.name, seconds)
+        self._load_s[spec.name] = seconds
         if self._measured_specs.setdefault(spec.name, spec) != spec:
             # Until now its predecessor was served, and measured, under this name.
             self._measured_specs[spec.name] = spec

@@ -1,5 +1,7 @@
 """Two time scales: models follow the demand a few at a time, thresholds at once."""
 
+from dataclasses import replace
+
 import pytest
 
 from hadis.planning import cycles
@@ -146,3 +148,20 @@ def test_what_stands_by_has_a_part_and_a_batch_size(calm: Fleet) -> None:
     for assignment in output.assignments.values():
         assert assignment.role is not Role.IDLE
         assert assignment.batch_size >= 1
+
+
+def test_what_loading_takes_is_what_workers_report_of_models_that_not_all_have() -> None:
+    seconds = {ModelName("xs"): 1.0, ModelName("l"): 30.0}
+    first = ObservedWorker(
+        name=WorkerName("w0"), ready=True, resident=frozenset(seconds), load_s=seconds
+    )
+    second = replace(first, name=WorkerName("w1"), load_s={ModelName("l"): 50.0})
+    assert Snapshot(0.0, (first, second)).load_s() == {}
+    small = replace(second, resident=frozenset({ModelName("xs")}))
+    found = Snapshot(0.0, (first, small))
+    assert found.load_s() == {"l": 40.0}
+    given = CycleInput(CASCADE, PROFILE, found, CycleState())
+    assert given.longest_swap_s == 40.0
+    assert replace(given, swap_s={}).longest_swap_s == 0.0
+    starting = replace(small, ready=False, resident=frozenset())
+    assert Snapshot(0.0, (first, starting)).load_s() == {}

@@ -113,6 +113,8 @@ def test_a_model_that_cannot_load_says_why_and_the_others_keep_serving(
         assert str(models["broken"]) in states["broken"]["error"]
         assert "source.path" in states["gone"]["error"]
         assert worker.status()["ready"] is True
+        assert states["good"]["load_s"] > 0
+        assert states["broken"]["load_s"] is None
         assert worker.generate("good").status == 200
         refused = worker.generate("gone")
         assert refused.status == 409

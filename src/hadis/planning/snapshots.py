@@ -5,6 +5,7 @@ own books. Whoever does not answer is left out by the shell: a worker in the sna
 the plan, also while it loads or swaps; only a ready one gets requests.
 """
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -19,7 +20,8 @@ class ObservedWorker:
     """One worker slot as it reports itself.
 
     `address` and `uid` may be empty for a slot whose process is not up yet: it gets an assignment
-    but no place in the routing table. `resident` holds the models it can serve without loading.
+    but no place in the routing table. `resident` holds the models it can serve without loading,
+    `load_s` the seconds that loading took where the worker has done it.
     """
 
     name: WorkerName
@@ -34,6 +36,7 @@ class ObservedWorker:
     running: Mapping[ModelName, int] = field(default_factory=dict)
     residual_s: float = 0.0
     latency_scale: float | None = None
+    load_s: Mapping[ModelName, float] = field(default_factory=dict)
 
     @classmethod
     def from_status(cls, status: WorkerStatus, *, address: str) -> Self:
@@ -52,6 +55,7 @@ class ObservedWorker:
             running={name: state.running for name, state in models.items()},
             residual_s=status.residual_s,
             latency_scale=status.latency_scale,
+            load_s={n: state.load_s for n, state in models.items() if state.load_s is not None},
         )
 
 
@@ -104,6 +108,22 @@ class Snapshot:
     def staying(self) -> tuple[ObservedWorker, ...]:
         """The workers that are not about to leave."""
         return tuple(worker for worker in self.workers if not worker.draining)
+
+    def load_s(self) -> dict[ModelName, float]:
+        """Return the median seconds of loading each model that a ready worker would have to load.
+
+        A model that all of them have costs no swap, whatever it took to load.
+        """
+        workers = [worker for worker in self.staying if worker.ready]
+        seconds: dict[ModelName, list[float]] = {}
+        for worker in workers:
+            for name, took_s in worker.load_s.items():
+                seconds.setdefault(name, []).append(took_s)
+        return {
+            name: statistics.median(took)
+            for name, took in seconds.items()
+            if any(name not in worker.resident for worker in workers)
+        }
 
     @property
     def highest_version(self) -> int:

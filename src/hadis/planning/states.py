@@ -53,8 +53,9 @@ class CycleInput:
 
     `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
     in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
-    a worker takes to load a model. `grace_s` is for how long a worker counts that is no longer in
-    the snapshot. `margin_s` is how long before its deadline an answer has to leave.
+    a worker takes to load a model; None: what workers report of those that not all of them have.
+    `grace_s` is for how long a worker counts that is no longer in the snapshot, `margin_s` how long
+    before its deadline an answer has to leave.
     """
 
     cascade: Cascade
@@ -63,14 +64,19 @@ class CycleInput:
     state: CycleState
     latency_scale: float = 1.0
     overhead_s: float | None = None
-    swap_s: Mapping[ModelName, float] = field(default_factory=dict)
+    swap_s: Mapping[ModelName, float] | None = None
     grace_s: float = GRACE_S
     margin_s: float = 0.0
 
     @property
+    def swaps_s(self) -> Mapping[ModelName, float]:
+        """The seconds of loading each model whose workers would have to load it."""
+        return self.snapshot.load_s() if self.swap_s is None else self.swap_s
+
+    @property
     def longest_swap_s(self) -> float:
         """The longest that a worker takes to load a model."""
-        return max(self.swap_s.values(), default=0.0)
+        return max(self.swaps_s.values(), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def state_problem(given: CycleInput, state: CycleState, forecast: Forecast) -> P
         backlog_s=_backlog_s(profile, observing.waiting(snapshot.workers), scale),
         drain_s=DRAIN_SHARE * cascade.slo_s,
         current_workers=_current_workers(state, snapshot, known) or None,
-        swap_s={name: seconds for name, seconds in given.swap_s.items() if name in known},
+        swap_s={name: seconds for name, seconds in given.swaps_s.items() if name in known},
         swap_horizon_s=max(HORIZON_S, HORIZON_SWAPS * given.longest_swap_s),
         spares=Spares.FILL,
         max_lanes=cascade.planner.max_lanes,

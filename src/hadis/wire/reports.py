@@ -10,9 +10,13 @@ from hadis.wire.generation import QueueState
 
 
 class ModelState(OpenBody):
-    """One model on one worker. `error` names why it did not load, with the fix."""
+    """One model on one worker. `error` names why it did not load, with the fix.
+
+    `load_s`: seconds that its last loading took until it was warm; None before there was one.
+    """
 
     resident: bool
+    load_s: float | None = None
     waiting: int = 0
     running: int = 0
     error: str | None = None
