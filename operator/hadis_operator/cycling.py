@@ -16,6 +16,7 @@ from hadis.planning import cycles, forecasting
 from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
 from hadis.planning.problems import PlanStatus
 from hadis.planning.snapshots import ObservedRouter, Snapshot
+from hadis.routing import admitting
 from hadis.terms.profiles import Profile
 from hadis_operator import naming, observing, reissuing, resuming
 from hadis_operator.objects import Manifest
@@ -168,6 +169,7 @@ class Cycler:
             self.state,
             # The view has waited already; a lost node's slots are to be gone within seconds.
             grace_s=0.0,
+            margin_s=admitting.delivery_margin_s(given.cascade.slo_s),
         )
         before = self.state.version
         try:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from hadis.errors import HadisError, ModelUnavailable
 from hadis.planning import cycles
 from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
+from hadis.routing import admitting
 from hadis.wire.manifests import Manifests
 from hadis_cli.fleet.delivery import Courier
 from hadis_cli.fleet.members import Members
@@ -89,7 +90,13 @@ class Controller:
         state = self._state
         output = await asyncio.to_thread(
             cycles.run_cycle,
-            CycleInput(cascade, given.profile, view.snapshot, state),
+            CycleInput(
+                cascade,
+                given.profile,
+                view.snapshot,
+                state,
+                margin_s=admitting.delivery_margin_s(cascade.slo_s),
+            ),
             clock=time.perf_counter,
         )
         self._output, self._state = output, output.state
