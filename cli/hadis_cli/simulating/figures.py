@@ -67,7 +67,8 @@ def _draw_policies(sheet: Any, summaries: Sequence[Summary]) -> None:
 def _colours() -> Sequence[Any]:
     import matplotlib
 
-    colours: Sequence[Any] = matplotlib.colormaps[_COLOURS].colors
+    # Only maps of listed colours have some.
+    colours: Sequence[Any] = getattr(matplotlib.colormaps[_COLOURS], "colors")  # noqa: B009
     return colours
 
 

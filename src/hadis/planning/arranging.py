@@ -95,8 +95,8 @@ def keeps_up(problem: Problem, arrangement: Arrangement) -> bool:
 def cost(problem: Problem, workers: Mapping[ModelName, int]) -> float:
     """Return the quality that the swaps to `workers` have to gain; 0 where swaps are free."""
     swaps = problem.swaps(workers)
-    price = tables.prices(problem, list(swaps))
-    return sum(count * each for count, each in zip(swaps.values(), price.tolist(), strict=True))
+    price: list[float] = tables.prices(problem, list(swaps)).tolist()
+    return sum(count * each for count, each in zip(swaps.values(), price, strict=True))
 
 
 def give_spares(problem: Problem, needed: Arrangement) -> dict[ModelName, int]:

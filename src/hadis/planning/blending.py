@@ -135,7 +135,7 @@ def _shortest_waits_us(problem: Problem, table: Table) -> Ints:
     ratio = np.where(table.twins[:, None], table.ratio.sum(axis=1, keepdims=True), table.ratio)
     most = np.zeros(len(table.models))
     np.maximum.at(most, table.model, ratio)
-    return _little_us(problem, table, most[None, :])[0]
+    return np.asarray(_little_us(problem, table, most[None, :])[0])
 
 
 def _little_us(problem: Problem, table: Table, arriving: Floats) -> Ints:
@@ -291,7 +291,7 @@ class _Search:
     def _longest_path_us(self, first: Ints, second: Ints, part: Floats, rest: Floats) -> Ints:
         """Return the longer path of both lanes; what waits, waits for all that arrives there."""
         if not self.waits:
-            return np.maximum(self.batch_us[first], self.batch_us[second])
+            return np.asarray(np.maximum(self.batch_us[first], self.batch_us[second]))
         arriving = part * self.ratio[first] + rest * self.ratio[second]
         wait_us = _little_us(self.problem, self.table, arriving)
         paths = [
@@ -299,7 +299,7 @@ class _Search:
             + np.where(self.uses[lane] > 0, self.uses[lane] * wait_us, 0).sum(axis=1)
             for lane in (first, second)
         ]
-        return np.maximum(*paths)
+        return np.asarray(np.maximum(*paths))
 
 
 def _expanded(pairs: Ints, lowest: Ints, highest: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:

@@ -52,4 +52,5 @@ def assess(problem: Problem, table: Table) -> Feasibility:
     path_us = table.path_us[:, 0, :, None] + table.path_us[:, 1, None, :]
     in_time = np.isfinite(workers) & (path_us <= table.limit_us)
     fits = in_pools & (workers <= problem.workers + tables.ROUNDING)
-    return Feasibility(workers, path_us, in_time, fits, (in_time & fits).any(axis=(1, 2)))
+    possible = np.asarray((in_time & fits).any(axis=(1, 2)))
+    return Feasibility(workers, path_us, in_time, fits, possible)
