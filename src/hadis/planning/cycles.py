@@ -5,104 +5,35 @@ It may be called at any moment, not only every `planner.interval_s`: smoothing a
 elapsed time, and a call that finds nothing new raises no version. All memory is in `CycleState`.
 """
 
-import math
-import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from hadis.planning import (
     candidates,
     corrections,
     deciding,
     forecasting,
+    observing,
     placement,
     solving,
     summaries,
     switching,
     versioning,
 )
-from hadis.planning.corrections import RatioState, RouteCounts
-from hadis.planning.deciding import Decision, Tenure
-from hadis.planning.forecasting import DemandState, Forecast
-from hadis.planning.problems import BatchPreference, Plan, PlanStatus, Problem, RowShare
+from hadis.planning.deciding import Decision
+from hadis.planning.forecasting import Forecast
+from hadis.planning.problems import BatchPreference, Problem
 from hadis.planning.snapshots import Snapshot
-from hadis.terms.assignments import Assignment, Lane, RoutingTable
-from hadis.terms.cascades import Cascade, PlannerMode
+from hadis.planning.states import CycleInput, CycleOutput, CycleState
+from hadis.terms.assignments import Lane
+from hadis.terms.cascades import PlannerMode
 from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
 
-GRACE_S = 15.0
-"""A worker that fell silent counts for the plan this long, where the shell does not say otherwise:
-most are back by then."""
-QUEUE_MEMORY_S = 15.0
-"""Time over which waiting requests are averaged: Little's law speaks of averages."""
+__all__ = ["CycleInput", "CycleOutput", "CycleState", "run_cycle"]
+
 LEAST_FLOW_PER_S = 0.01
 """Fewer arrivals than this are nobody: what they wait is not known, and nothing waits."""
-SCALE_MEMORY_S = 15.0
-"""Time over which reported latency scales are averaged: a batch or two that took long are no reason
-for another plan."""
-
-
-@dataclass(frozen=True, slots=True)
-class CycleState:
-    """What one cycle hands to the next. Start with `CycleState()`; treat it as opaque."""
-
-    version: int = 0
-    at_s: float | None = None
-    basis: tuple[object, ...] = ()
-    plan: Plan | None = None
-    tenure: Tenure = field(default_factory=Tenure)
-    demand: DemandState = field(default_factory=DemandState)
-    ratios: RatioState = field(default_factory=RatioState)
-    queue: Mapping[ModelName, float] = field(default_factory=dict)
-    flow_per_s: float = 0.0
-    latency_scale: float | None = None
-    profile: Profile | None = None
-    seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
-    routing: RoutingTable | None = None
-    assignments: Mapping[WorkerName, Assignment] = field(default_factory=dict)
-    old_lanes: tuple[Lane, ...] = ()
-    progress: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CycleInput:
-    """Everything a cycle may look at.
-
-    `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
-    in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
-    a worker takes to load a model. `grace_s` is for how long a worker counts that is no longer in
-    the snapshot.
-    """
-
-    cascade: Cascade
-    profile: Profile | None
-    snapshot: Snapshot
-    state: CycleState
-    latency_scale: float = 1.0
-    overhead_s: float | None = None
-    swap_s: Mapping[ModelName, float] = field(default_factory=dict)
-    grace_s: float = GRACE_S
-
-
-@dataclass(frozen=True, slots=True)
-class CycleOutput:
-    """What the shell applies, and the state for the next cycle.
-
-    `assignments` has an entry for every worker of the snapshot that does not drain, with the
-    version at which its own content last changed; deliver it to whoever reports an older one.
-    `routing` holds the ready workers only and goes to every router that reports an older version;
-    `summary` is its `plan` (the keys of a plan line, and version, mode, demand): it changes from
-    cycle to cycle also while the version stays, and is worth sending then too. `events` are
-    sentences for people, only about what changed in this cycle.
-    """
-
-    assignments: Mapping[WorkerName, Assignment]
-    routing: RoutingTable
-    plan: Plan
-    summary: dict[str, object]
-    events: tuple[str, ...]
-    state: CycleState
 
 
 def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) -> CycleOutput:
@@ -111,7 +42,7 @@ def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) ->
     InvalidProfile when no row of the profile fits the cascade: the shell keeps the last output.
     """
     # 1. Observe: fold the snapshot into what is remembered.
-    state = _observe(given)
+    state = observing.observe(given)
     # 2. Forecast the demand.
     settings = given.cascade.planner
     forecast = forecasting.forecast(
@@ -157,109 +88,6 @@ def run_cycle(given: CycleInput, *, clock: Callable[[], float] | None = None) ->
             old_lanes=old_lanes,
             progress=progress,
         ),
-    )
-
-
-def _observe(given: CycleInput) -> CycleState:
-    """Return the state with demand, route ratios, queues and workers of the snapshot."""
-    snapshot, state, settings = given.snapshot, given.state, given.cascade.planner
-    routers = snapshot.routers
-    demand = forecasting.observe(
-        state.demand,
-        snapshot.now_s,
-        {router.uid: router.arrived for router in routers},
-        smoothing=settings.demand_smoothing,
-        interval_s=settings.interval_s,
-    )
-    ratios = corrections.observe(
-        state.ratios,
-        snapshot.now_s,
-        {r.uid: RouteCounts(r.planned, r.direct, r.judged, r.escalated) for r in routers},
-        _measured_mix(given),
-        trusted=_ratios_are_trusted(given),
-    )
-    keep = _remains(state, snapshot.now_s, QUEUE_MEMORY_S)
-    waiting = _waiting(snapshot)
-    queue = {
-        name: keep * state.queue.get(name, 0.0) + (1.0 - keep) * waiting.get(name, 0)
-        for name in {*waiting, *state.queue}
-    }
-    # Who drains has been told to leave and gets no part in the plan.
-    leaving = {w.name for w in snapshot.workers if w.draining}
-    seen = {**state.seen_at_s, **{w.name: snapshot.now_s for w in snapshot.staying}}
-    return replace(
-        state,
-        at_s=snapshot.now_s,
-        demand=demand,
-        ratios=ratios,
-        queue=queue,
-        flow_per_s=_flow_per_s(state, demand),
-        latency_scale=_latency_scale(given),
-        profile=given.profile,
-        seen_at_s={
-            name: at_s
-            for name, at_s in seen.items()
-            if name not in leaving and at_s >= snapshot.now_s - given.grace_s
-        },
-    )
-
-
-def _flow_per_s(state: CycleState, demand: DemandState) -> float:
-    """Return the arrivals a second, averaged over the time over which queues are averaged."""
-    if not demand.samples or demand.at_s == state.demand.at_s:
-        return state.flow_per_s
-    newest = demand.samples[-1]
-    keep = _kept(newest.duration_s, QUEUE_MEMORY_S)
-    return keep * state.flow_per_s + (1.0 - keep) * newest.arrivals / newest.duration_s
-
-
-def _remains(state: CycleState, now_s: float, memory_s: float) -> float:
-    """Return the weight that an average over about `memory_s` has kept since the last cycle."""
-    return 0.0 if state.at_s is None else _kept(now_s - state.at_s, memory_s)
-
-
-def _kept(elapsed_s: float, memory_s: float) -> float:
-    return math.pow(0.5, elapsed_s / (memory_s / 2))
-
-
-def _latency_scale(given: CycleInput) -> float | None:
-    """Return the recent mean of the workers' median scale; None while none has reported any.
-
-    What was said of another profile's latencies tells nothing of this one's.
-    """
-    state, snapshot = given.state, given.snapshot
-    known = state.latency_scale if state.profile == given.profile else None
-    reported = [w.latency_scale for w in snapshot.workers if w.latency_scale]
-    if not reported:
-        return known
-    fresh = statistics.median(reported)
-    if known is None:
-        return fresh
-    return fresh + _remains(state, snapshot.now_s, SCALE_MEMORY_S) * (known - fresh)
-
-
-def _measured_mix(given: CycleInput) -> tuple[RowShare, ...]:
-    """Return the rows of the plan in force as the profile has them, without any correction."""
-    plan = given.state.plan
-    if plan is None or given.profile is None:
-        return ()
-    rows = {solving.lane_key(row): row for row in given.profile.rows}
-    found = [
-        RowShare(part.share, rows[key])
-        for part in plan.mix
-        if (key := solving.lane_key(part.row)) in rows
-    ]
-    return tuple(found) if len(found) == len(plan.mix) else ()
-
-
-def _ratios_are_trusted(given: CycleInput) -> bool:
-    """Whether the routers follow the plan in force, undisturbed by overload or a change."""
-    state, settled_s = given.state, given.snapshot.now_s - given.state.tenure.changed_at_s
-    return (
-        state.plan is not None
-        and state.plan.status is not PlanStatus.OVERLOAD
-        and state.progress >= 1.0
-        and settled_s >= given.cascade.slo_s
     )
 
 
@@ -345,19 +173,11 @@ def _lanes(
     return (old if progress < 1.0 else ()), progress, lanes
 
 
-def _waiting(snapshot: Snapshot) -> dict[ModelName, int]:
-    waiting: dict[ModelName, int] = {}
-    for worker in snapshot.workers:
-        for name, count in worker.waiting.items():
-            waiting[name] = waiting.get(name, 0) + count
-    return waiting
-
-
 def _backlog_s(profile: Profile, snapshot: Snapshot, scale: float) -> dict[ModelName, float]:
     """Return the waiting work in worker-seconds a model, served in its best batches."""
     backlog: dict[ModelName, float] = {}
     for model in profile.models:
-        waiting = _waiting(snapshot).get(model.name, 0)
+        waiting = observing.waiting(snapshot).get(model.name, 0)
         if waiting:
             image_s = min(seconds / size for size, seconds in model.latency_s.items())
             backlog[model.name] = waiting * image_s * scale

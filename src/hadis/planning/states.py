@@ -1,0 +1,80 @@
+"""What a control cycle is given, what it remembers and what it hands out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hadis.planning.corrections import RatioState
+from hadis.planning.deciding import Tenure
+from hadis.planning.forecasting import DemandState
+from hadis.planning.problems import Plan
+from hadis.planning.snapshots import Snapshot
+from hadis.terms.assignments import Assignment, Lane, RoutingTable
+from hadis.terms.cascades import Cascade
+from hadis.terms.ids import ModelName, WorkerName
+from hadis.terms.profiles import Profile
+
+GRACE_S = 15.0
+"""A worker that fell silent counts for the plan this long, where the shell does not say otherwise:
+most are back by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleState:
+    """What one cycle hands to the next. Start with `CycleState()`; treat it as opaque."""
+
+    version: int = 0
+    at_s: float | None = None
+    basis: tuple[object, ...] = ()
+    plan: Plan | None = None
+    tenure: Tenure = field(default_factory=Tenure)
+    demand: DemandState = field(default_factory=DemandState)
+    ratios: RatioState = field(default_factory=RatioState)
+    queue: Mapping[ModelName, float] = field(default_factory=dict)
+    flow_per_s: float = 0.0
+    latency_scale: float | None = None
+    profile: Profile | None = None
+    seen_at_s: Mapping[WorkerName, float] = field(default_factory=dict)
+    routing: RoutingTable | None = None
+    assignments: Mapping[WorkerName, Assignment] = field(default_factory=dict)
+    old_lanes: tuple[Lane, ...] = ()
+    progress: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CycleInput:
+    """Everything a cycle may look at.
+
+    `latency_scale` applies while no worker reports its own; `overhead_s` is what a request spends
+    in router and HTTP, measured by the shell (default: the profile's). `swap_s` is the time that
+    a worker takes to load a model. `grace_s` is for how long a worker counts that is no longer in
+    the snapshot.
+    """
+
+    cascade: Cascade
+    profile: Profile | None
+    snapshot: Snapshot
+    state: CycleState
+    latency_scale: float = 1.0
+    overhead_s: float | None = None
+    swap_s: Mapping[ModelName, float] = field(default_factory=dict)
+    grace_s: float = GRACE_S
+
+
+@dataclass(frozen=True, slots=True)
+class CycleOutput:
+    """What the shell applies, and the state for the next cycle.
+
+    `assignments` has an entry for every worker of the snapshot that does not drain, with the
+    version at which its own content last changed; deliver it to whoever reports an older one.
+    `routing` holds the ready workers only and goes to every router that reports an older version;
+    `summary` is its `plan` (the keys of a plan line, and version, mode, demand): it changes from
+    cycle to cycle also while the version stays, and is worth sending then too. `events` are
+    sentences for people, only about what changed in this cycle.
+    """
+
+    assignments: Mapping[WorkerName, Assignment]
+    routing: RoutingTable
+    plan: Plan
+    summary: dict[str, object]
+    events: tuple[str, ...]
+    state: CycleState
