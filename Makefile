@@ -3,16 +3,17 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 # What the full test suite needs beside Python; without them the tests concerned are skipped by name.
-# The second line is for the cluster that is made for the tests on Kubernetes.
-CI_PACKAGES := chromium prometheus \
-    runc containernetworking-plugins iptables nftables conntrack iproute2 openssl buildah debootstrap
+CI_PACKAGES := chromium prometheus
+# What a cluster made for the tests on Kubernetes needs in addition.
+CLUSTER_PACKAGES := runc containernetworking-plugins iptables nftables conntrack iproute2 openssl \
+    buildah debootstrap
 
 # Published measurements, which are no part of this project; benchmarks that need them say so without.
 HADIS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install check fix test test-cluster test-cluster-full test-gpu ci-packages \
-    train paper docs clean
+    cluster-packages train paper docs clean
 
 help: ## list these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -47,6 +48,9 @@ test-gpu: $(VENV)/.installed-dev ## run the tests that need a GPU, on this machi
 ci-packages: ## install the system packages that the full test suite needs (Debian or Ubuntu, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CI_PACKAGES)
+
+cluster-packages: ci-packages ## install what the tests on Kubernetes need where KUBECONFIG names no cluster
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES)
 
 train: $(VENV)/.installed-dev ## train the scenes cascade from scratch (two to three hours on two cores)
 	$(BIN)/python -m hadis_scenes.training $(ARGS)

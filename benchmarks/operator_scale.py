@@ -95,6 +95,7 @@ class Crowd:
         self._tables: dict[str, RoutingTableBody] = {}
         self._generations: dict[str, int] = {}
         self.demands: dict[str, Demand] = {}
+        self._ending = threading.Event()
 
     @classmethod
     @contextmanager
@@ -103,7 +104,10 @@ class Crowd:
         crowd = cls(api)
         threading.Thread(target=crowd._follow_pods, daemon=True).start()
         threading.Thread(target=lambda: asyncio.run(crowd._serve()), daemon=True).start()
-        yield crowd
+        try:
+            yield crowd
+        finally:
+            crowd._ending.set()
 
     async def _serve(self) -> None:
         app = web.Application()
@@ -115,7 +119,7 @@ class Crowd:
         await asyncio.Event().wait()
 
     def _follow_pods(self) -> None:
-        while True:
+        while not self._ending.is_set():
             try:
                 items, version = self._api.listed_at(kube.PODS)
                 for live in items:

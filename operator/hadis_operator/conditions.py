@@ -90,6 +90,8 @@ class Facts:
     """The same of the routers."""
     missing_secret: str = ""
     """The Secret that the routers wait for and that does not exist."""
+    refusal: str = ""
+    """Who will not take what the operator tells, and what to do about it."""
 
 
 def ready_workers(view: View) -> list[str]:
@@ -243,8 +245,9 @@ def _workers_ready(facts: Facts) -> Condition:
     missing = [slot for slot in wanted if slot not in ready]
     count = f"{len(wanted) - len(missing)} of {len(wanted)} workers are loaded and warm"
     older = _older(facts)
+    refusal = f"; {facts.refusal}" if facts.refusal else ""
     if not missing and not facts.slots.rolling:
-        return Condition("WorkersReady", TRUE, "AllReady", count + older)
+        return Condition("WorkersReady", TRUE, "AllReady", count + older + refusal)
     pods = facts.view.slot_pods
     plights = {slot: _plight(pods.get(slot), facts.blocked.get(slot, "")) for slot in missing}
     there = {plight for plight, _ in plights.values()}
@@ -259,7 +262,7 @@ def _workers_ready(facts: Facts) -> Condition:
     whys = sorted(set(in_it.values()) - {""})
     detail += "".join(f"; {why}" for why in whys[:NAMED])
     faults = "".join(f"; {fault}" for fault in facts.faults[:NAMED])
-    return Condition("WorkersReady", FALSE, reason, count + detail + faults + older)
+    return Condition("WorkersReady", FALSE, reason, count + detail + faults + older + refusal)
 
 
 _WORDS = {

@@ -36,6 +36,11 @@ class Enactor:
         self._courier = courier
         self._renderer = renderings.Renderer(installation)
 
+    @property
+    def refusal(self) -> str:
+        """Who refuses what it was told last, and what to do; empty when nobody does."""
+        return self._courier.trouble
+
     def survey(self, given: Given, view: View) -> Slots:
         """Return how the slots stand, and what to do about them now."""
         lost = {

@@ -338,6 +338,7 @@ class CascadeLoop:
             plan_status=self._cycler.shown if written.is_recorded else planned_before(live),
             plan_trouble=self._cycler.trouble,
             missing_secret=await self._missing_secret(given, view),
+            refusal=self._enactor.refusal,
         )
         await self._reporter.report(turn, tools.clock(), tools.epoch())
         tools.metrics.took("report", tools.clock() - began_s)

@@ -56,6 +56,7 @@ class Turn:
     plan_status: PlanStatus | None = None
     plan_trouble: str = ""
     missing_secret: str = ""
+    refusal: str = ""
 
 
 class Reporter:
@@ -193,6 +194,7 @@ class Reporter:
             blocked={one.slot: one.blocked for one in survey.live if one.blocked},
             routers_blocked=rollouts.blocked(routers or {}),
             missing_secret=turn.missing_secret,
+            refusal=turn.refusal,
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.lab.cascades import Cascade, pod_ready
+from cluster.lab.cascades import LIGHT, Cascade, pod_ready
 from cluster.lab.clients import Load
 from cluster.lab.clusters import NODES, Cluster
 from cluster.lab.figures import Figures
@@ -18,9 +18,6 @@ from cluster.lab.releases import Release
 from cluster.lab.waiting import NotYet, until
 
 RATE = 1.0
-LIGHT = ("scenes-xs", "scenes-s")
-"""The pair that serves: images follow each other closely on the worker that is lost, and those that
-are left can carry them while other workers start beside them."""
 OUT_OF_THE_PLAN_S = 15.0
 WITH_THE_OPERATOR_S = 40.0
 HEALED_S = 240.0

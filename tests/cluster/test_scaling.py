@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from cluster.lab.cascades import Cascade, pod_ready, restarts
+from cluster.lab.cascades import LIGHT, Cascade, pod_ready, restarts
 from cluster.lab.clients import Load
 from cluster.lab.figures import Figures
 from cluster.lab.releases import GPU, Release, gpu_resources
 from cluster.lab.waiting import Unanswered, until
 
-RATE = 0.8
+RATE = 1.0
 LEAVING = {"w2", "w3"}
 SCALED_S = 60.0
 ROLLED_S = 60.0
@@ -23,14 +23,15 @@ ROLLED_S = 60.0
 @pytest.fixture(scope="module")
 def four(scenes: Cascade, figures: Figures) -> Iterator[Cascade]:
     """The cascade with four workers, which are all the GPUs of the pool."""
-    began_s = time.monotonic()
-    with Load.on(scenes.url, RATE) as load:
-        scenes.scale(4)
-        scenes.wait_ready(4)
-        figures.note("scaled from 2 to 4", time.monotonic() - began_s)
-        assert len(scenes.workers()) == 4
-    assert load.lost() == []
-    yield scenes
+    with scenes.pinned(*LIGHT):
+        began_s = time.monotonic()
+        with Load.on(scenes.url, RATE) as load:
+            scenes.scale(4)
+            scenes.wait_ready(4)
+            figures.note("scaled from 2 to 4", time.monotonic() - began_s)
+            assert len(scenes.workers()) == 4
+        assert load.lost() == []
+        yield scenes
     scenes.scale(2)
     scenes.wait_ready(2)
 

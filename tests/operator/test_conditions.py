@@ -285,6 +285,14 @@ def test_workers_of_another_version_are_counted_without_making_anything_false() 
     assert "hadis.dev/roll-workers" in found.message
 
 
+def test_whoever_refuses_the_cascade_is_told_whether_workers_are_missing_or_not() -> None:
+    for facts in (
+        some_facts(refusal="w1 refuses this cascade"),
+        some_facts(refusal="w1 refuses this cascade", view=a_view(workers={}, pods=())),
+    ):
+        assert "; w1 refuses this cascade" in condition(facts, "WorkersReady").message
+
+
 def test_many_slots_are_counted_and_few_are_named() -> None:
     many = SlotFacts(wanted=tuple(f"w{index}" for index in range(20)))
     found = condition(some_facts(slots=many, view=a_view(workers={}, pods=())), "WorkersReady")

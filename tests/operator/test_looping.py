@@ -127,7 +127,7 @@ async def test_a_new_template_mends_all_that_crash_at_once_and_spares_what_loads
 
 
 @pytest.mark.usefixtures("cascade")
-async def test_whoever_refuses_the_cascade_is_counted(
+async def test_whoever_refuses_the_cascade_is_counted_and_told(
     server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
 ) -> None:
     operator = begin()
@@ -145,6 +145,10 @@ async def test_whoever_refuses_the_cascade_is_counted(
     server.put(clusters.a_live_cascade(("slo.latency", "50s"), generation=4))
     await operator.turn(2)
     assert refusing() == 1
+    status = server.get("hadiscascades", "photos")["status"]
+    [message] = [one["message"] for one in status["conditions"] if one["type"] == "WorkersReady"]
+    assert "will not start with it" in message
+    assert "hadis.dev/roll-workers" in message
 
 
 @pytest.mark.usefixtures("cascade")

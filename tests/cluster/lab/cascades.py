@@ -20,6 +20,9 @@ from support import charts
 SCENES = charts.ROOT / "cascades" / "scenes" / "cascade.yaml"
 START_S = 120.0
 """Two workers on two busy cores import torch and load in less."""
+LIGHT = ("scenes-xs", "scenes-s")
+"""The pair to pin where workers start and end under load: images follow each other closely, and
+those who are left can draw them on cores that they share with who starts."""
 NO_GPU: Manifest = {"requests": {"cpu": "10m"}}
 """For cascades beside the main one: it has the GPUs."""
 

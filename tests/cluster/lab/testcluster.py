@@ -46,7 +46,9 @@ def lacking() -> str | None:
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if not CNI_PLUGIN.exists():
         missing.append("containernetworking-plugins")
-    return f"making a cluster needs {', '.join(missing)} (make ci-packages)" if missing else None
+    return (
+        f"making a cluster needs {', '.join(missing)} (make cluster-packages)" if missing else None
+    )
 
 
 def build_command() -> list[str]:
