@@ -11,13 +11,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hadis.planning.tables import Floats
 
-LONGEST_QUEUE = 200
-"""Where the chain is cut off: beyond it a deadline of any use is missed anyway."""
+Integers = NDArray[np.int64]
 
-
+QUEUE_LENGTHS = (40, 200)
+"""Where the chain is cut off: the first that nearly nobody reaches, in the end the last one, beyond
+which a deadline of any use is missed anyway. The time to solve it grows with the third power."""
+NEARLY_NOBODY = 1e-9
 NEGLIGIBLE = 1e-9
 """A pool that is busy for less than this share of its time keeps nobody waiting."""
 
@@ -41,34 +44,44 @@ def mean_response_s(arrival_per_s: float, workers: int, batch_s: Sequence[float]
 
 def _alone(arrival_per_s: float, batch_s: Floats) -> tuple[float, float, float]:
     """Return mean wait, mean service and busy share of one worker."""
-    waiting = np.arange(LONGEST_QUEUE + 1)
-    size = np.clip(waiting, 1, len(batch_s))
+    for longest in QUEUE_LENGTHS:
+        waiting = np.arange(longest + 1)
+        size = np.clip(waiting, 1, len(batch_s))
+        left = np.maximum(waiting - size, 0)
+        share = _shares(arrival_per_s * batch_s, size, left)
+        if share[-1] < NEARLY_NOBODY:
+            break
     seconds = batch_s[size - 1]
-    left = np.maximum(waiting - size, 0)
-
-    # Transitions: what was left plus Poisson arrivals during the batch; the cut-off state keeps
-    # whatever would go beyond it.
-    mean = arrival_per_s * batch_s[:, None]
-    log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, LONGEST_QUEUE + 1)))))
-    arrivals = np.exp(waiting * np.log(mean) - mean - log_factorial)
-    fresh = waiting[None, :] - left[:, None]
-    chain = np.where(fresh >= 0, arrivals[(size - 1)[:, None], np.maximum(fresh, 0)], 0.0)
-    chain[:, -1] += 1.0 - chain.sum(axis=1)
-
-    # The last balance equation follows from the others; that all shares add up takes its place.
-    equations = chain.T - np.eye(LONGEST_QUEUE + 1)
-    equations[-1] = 1.0
-    target = np.zeros(LONGEST_QUEUE + 1)
-    target[-1] = 1.0
-    share = np.clip(np.linalg.solve(equations, target), 0.0, None)
-    share /= share.sum()
-
     length_s = seconds + np.where(waiting == 0, 1.0 / arrival_per_s, 0.0)
     # Little's law on the time-average of waiting images over a cycle of the chain.
     waiting_s = left * seconds + arrival_per_s * seconds**2 / 2.0
     wait_s = (share @ waiting_s) / (arrival_per_s * (share @ length_s))
     service_s = (share @ (size * seconds)) / (share @ size)
     return float(wait_s), float(service_s), float((share @ seconds) / (share @ length_s))
+
+
+def _shares(arrivals: Floats, size: Integers, left: Integers) -> Floats:
+    """Return how often each number of images waits when a batch ends, at least the last cut off.
+
+    `arrivals[n - 1]` is the mean number that arrives during a batch of n; `size` and `left` are, by
+    the number that waits, how many the next batch takes and leaves.
+    """
+    states = np.arange(len(size))
+    # Transitions: what was left plus Poisson arrivals during the batch; the cut-off state keeps
+    # whatever would go beyond it.
+    mean = arrivals[:, None]
+    log_factorial = np.concatenate(([0.0], np.cumsum(np.log(states[1:]))))
+    chance = np.exp(states * np.log(mean) - mean - log_factorial)
+    fresh = states[None, :] - left[:, None]
+    chain = np.where(fresh >= 0, chance[(size - 1)[:, None], np.maximum(fresh, 0)], 0.0)
+    chain[:, -1] += 1.0 - chain.sum(axis=1)
+    # The last balance equation follows from the others; that all shares add up takes its place.
+    equations = chain.T - np.eye(len(size))
+    equations[-1] = 1.0
+    target = np.zeros(len(size))
+    target[-1] = 1.0
+    share = np.clip(np.linalg.solve(equations, target), 0.0, None)
+    return np.asarray(share / share.sum())
 
 
 def _pooling(workers: int, busy: float) -> float:
