@@ -120,6 +120,18 @@ def test_equal_seeds_give_equal_figures_and_series(scenario: Scenario, name: str
     assert seen[0].batches == seen[1].batches
 
 
+def test_a_window_in_which_nothing_arrives_is_in_the_series_too() -> None:
+    # The lanes of the first window are known before anybody takes them.
+    scenario = a_scenario(a_trace([25.0, 50.0]), workers=1, slo_s=1.0, lanes=1)
+    for name in POLICIES:
+        seen = run(scenario, name)
+        told = summaries.summarise(scenario, seen.policy, seen.done, wall_s=0.0)
+        assert [one["requests"] for one in told.series[:6]] == [0, 0, 1, 0, 0, 1]
+        assert [one["light"] is None for one in told.series[:6]] == [
+            one["requests"] == 0 for one in told.series[:6]
+        ]
+
+
 def test_another_seed_gives_another_run() -> None:
     trace = a_steady_trace(2.0, 60.0)
     workload = a_workload()

@@ -176,7 +176,7 @@ def test_a_shipped_profile_goes_by_its_name(
         (None, ["--interval", "0"], "interval is 0"),
         (None, ["--pair", "small,huge"], "pair names huge"),
         (None, ["--phases", "60x4"], "give either --trace F or --phases"),
-        (None, ["--between", "1:2"], "t.txt"),
+        (None, ["--between", "1:2"], "t.txt:1: a load's shape begins with a header"),
         (None, ["--between", "1:2", "--duration", "nan"], "--duration is nan"),
         (None, ["--between", "4:1"], "--between 4:1: write LOW:HIGH"),
         (None, ["--trace", "nowhere.txt"], "--trace nowhere.txt: No such file"),

@@ -139,7 +139,15 @@ def read_curve(text: str, source: str) -> Floats:
     """Read the last column of a CSV with a header, such as hourly invocations: a load's shape."""
     values: list[float] = []
     for number, fields in enumerate(csv.reader(io.StringIO(text)), start=1):
-        if number == 1 or not fields:
+        if not fields:
+            continue
+        if number == 1:
+            if _number(fields[-1]) is not None:
+                raise InvalidInput(
+                    f"{source}:1: a load's shape begins with a header, as in hour,invocations; "
+                    "a trace is replayed as it is",
+                    field="invocations",
+                )
             continue
         value = _number(fields[-1])
         if value is None or value < 0.0:

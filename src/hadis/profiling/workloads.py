@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,9 @@ class Workload:
     belongs to the hardest tenth, and an image of score 0.1 to the worst.
     """
 
-    prompts: tuple[str, ...]
-    hardness: Floats
-    scores: Mapping[ModelName, Floats]
+    prompts: tuple[str, ...] = field(repr=False)
+    hardness: Floats = field(repr=False)
+    scores: Mapping[ModelName, Floats] = field(repr=False)
     ranks: bool = False
 
     def __len__(self) -> int:

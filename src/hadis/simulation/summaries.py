@@ -90,8 +90,9 @@ def series(grids: Iterable[Grid], windows: Iterable[Window]) -> Iterable[Mapping
     for window in windows:
         tally = window.total
         requests = sum(tally[:LATE])
-        shares = {lane: sum(counts[:LATE]) / requests for (lane, _), counts in window.lanes.items()}
-        main = max(shares, key=shares.__getitem__, default=None)
+        sent = {lane: sum(counts[:LATE]) for (lane, _), counts in window.lanes.items()}
+        # A lane is opened before the first request that it gets, which may come a window later.
+        main = max(sent, key=sent.__getitem__, default=None) if requests else None
         yield {
             "start_s": window.start_s,
             "requests": requests,
