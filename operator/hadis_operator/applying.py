@@ -123,10 +123,13 @@ class Applier:
             found += end
         return found
 
-    async def write_status(self, manifest: Manifest) -> None:
-        """Write a cascade's status. Raises ClusterTrouble."""
+    async def write_status(self, manifest: Manifest, *, uid: str) -> None:
+        """Write the status of the cascade with that UID. Raises ClusterTrouble.
+
+        ClusterRefused when another cascade has its name by now.
+        """
         self._require_lead()
-        told = await self._api.apply(manifest, manager=OPERATOR_MANAGER, part="status")
+        told = await self._api.apply(manifest, manager=OPERATOR_MANAGER, part="status", uid=uid)
         self._store.put(kube.CASCADES, told)
 
     async def tell(self, event: Manifest) -> bool:

@@ -58,7 +58,7 @@ class Cycler:
         self._is_resumed = False
         self._counting_since_s: float | None = None
         self._first_answer_s: float | None = None
-        self._planned_s = float("-inf")
+        self._due_s = float("-inf")
         self._planned_for: tuple[object, ...] = ()
         self._disagreed = 0
         self.state = CycleState()
@@ -121,7 +121,7 @@ class Cycler:
         self._term, self._took_over_s = term, now_s
         self.output, self.issued, self.trouble = None, None, ""
         self._is_resumed = is_serving or self.state.routing is not None
-        self._planned_s, self._planned_for = float("-inf"), ()
+        self._due_s, self._planned_for = float("-inf"), ()
         self.shown = shown
         LOG.info("goes on from version %d", self.state.version)
 
@@ -134,13 +134,12 @@ class Cycler:
             return False
         if self._is_fresh and not self._is_warm(view.now_s):
             return False
-        waited_s = view.now_s - self._planned_s
         is_changed = (basis, view.signature) != self._planned_for
-        return is_changed or waited_s >= given.cascade.planner.interval_s
+        return is_changed or view.now_s >= self._due_s
 
-    def due_in_s(self, given: Given, now_s: float) -> float:
+    def due_in_s(self, now_s: float) -> float:
         """Return the time until the interval is over; infinite while no cycle waits for that."""
-        rest_s = self._planned_s + given.cascade.planner.interval_s - now_s
+        rest_s = self._due_s - now_s
         return rest_s if rest_s > 0.0 else float("inf")
 
     async def run(
@@ -155,7 +154,8 @@ class Cycler:
         A profile that has gone, or no longer makes sense, is replaced by the last that did; where
         this operator has seen none, the plan on record is issued over the workers that are there.
         """
-        self._planned_s, self._planned_for = view.now_s, (basis, view.signature)
+        self._planned_for = (basis, view.signature)
+        self._due_s = _next_due_s(self._due_s, view.now_s, given.cascade.planner.interval_s)
         wanted = [naming.slot(index) for index in range(given.cascade.workers)]
         workers = observing.observed_workers(view, wanted, is_boot=self._is_boot(view))
         snapshot = Snapshot(view.now_s, workers, routers)
@@ -225,6 +225,16 @@ class Cycler:
         is_same = _holds(status) == (None if self.shown is None else _holds(self.shown))
         if self.shown is None or is_same or is_new or self._disagreed >= STEADY_AFTER:
             self.shown, self._disagreed = status, 0
+
+
+def _next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
+    """Return when a cycle is due after one that runs now, having been due at `due_s`.
+
+    A look at the fleet takes its time. Counted from its end, every cycle would begin late by that
+    time, and each of them later than the one before.
+    """
+    is_in_step = 0.0 <= now_s - due_s < interval_s
+    return (due_s if is_in_step else now_s) + interval_s
 
 
 def _holds(status: PlanStatus) -> bool:

@@ -206,7 +206,7 @@ class CascadeLoop:
         if not self._cycler.is_warming_up:
             await self._report(given, live, view, survey, written, result)
         pause_s = LOOK_AGAIN_S if delivered or result.is_new else LOOK_EVERY_S
-        return min(pause_s, self._cycler.due_in_s(given, tools.clock()))
+        return min(pause_s, self._cycler.due_in_s(tools.clock()))
 
     def _is_another(self, live: Manifest) -> bool:
         """Whether the cascade has gone and come back under its name; another loop takes it."""

@@ -127,10 +127,11 @@ class Reporter:
         trouble: HadisError | None = None
         if statuses.is_news(live.get("status") or {}, manifest["status"]):
             try:
-                await self._applier.write_status(manifest)
+                await self._applier.write_status(manifest, uid=str(live["metadata"]["uid"]))
             except ClusterTrouble as error:
                 trouble = error
-                if error.status not in (None, 404, 503):  # neither an outage nor a deletion
+                # Neither an outage, nor a deletion, nor another one of its name.
+                if error.status not in (None, 404, 409, 503):
                     fault = f"HadisCascade {self._key.name} cannot be given its status"
                     self.hear([events.refused(f"{fault}: {kube.words_of(error)}")], now_s)
         await self._tell(live)

@@ -11,7 +11,7 @@ from hadis.terms.assignments import Assignment, Role
 from hadis.terms.ids import ModelName, WorkerName
 from hadis_operator import annotating, applying, kube, naming, objects, obstacles, surveying
 from hadis_operator.applying import Applier, NotLeading
-from hadis_operator.kube import ClusterUnreachable, Kube
+from hadis_operator.kube import ClusterRefused, ClusterUnreachable, Kube
 from hadis_operator.objects import Manifest
 from hadis_operator.obstacles import Obstacles
 from hadis_operator.reading import Given
@@ -269,7 +269,7 @@ async def test_nothing_is_written_by_an_operator_that_lost_its_lead(
     for act in (
         lambda: writing.shape(GIVEN),
         lambda: writing.shape_slots(GIVEN),
-        lambda: writing.applier.write_status({"metadata": {}}),
+        lambda: writing.applier.write_status({"metadata": {}}, uid="u"),
         lambda: writing.applier.tell({"metadata": {}}),
     ):
         with pytest.raises(NotLeading):
@@ -659,12 +659,29 @@ async def test_a_status_goes_to_its_subresource_and_into_the_store(
         "metadata": {"name": "photos", "namespace": "images"},
         "status": {"observedGeneration": 3},
     }
-    await writing.applier.write_status(manifest)
+    uid = server.get("hadiscascades", "photos")["metadata"]["uid"]
+    await writing.applier.write_status(manifest, uid=uid)
     assert server.writes[0].part == "status"
     assert server.get("hadiscascades", "photos")["spec"]["models"]
     known = writing.store.get(kube.CASCADES, "images", "photos")
     assert known is not None
     assert known["status"] == {"observedGeneration": 3}
+
+
+async def test_a_status_is_not_for_another_cascade_of_the_same_name(
+    server: ApiServer, writing: Writing
+) -> None:
+    server.put(clusters.a_live_cascade())
+    before = server.get("hadiscascades", "photos").get("status")
+    manifest = {
+        "apiVersion": objects.API_VERSION,
+        "kind": objects.KIND,
+        "metadata": {"name": "photos", "namespace": "images"},
+        "status": {"observedGeneration": 3},
+    }
+    with pytest.raises(ClusterRefused):
+        await writing.applier.write_status(manifest, uid="an-earlier-one")
+    assert server.get("hadiscascades", "photos").get("status") == before
 
 
 def test_an_unchanged_author_gets_the_rendering_that_is_there() -> None:
