@@ -925,7 +925,9 @@ async def test_cycles_keep_their_interval_however_long_the_looks_between_them_ta
 
     def cycles() -> float:
         labels = {"cascade": "photos", "cascade_namespace": "images", "result": "optimal"}
-        return operator.metrics.registry.get_sample_value("hadis_operator_cycles_total", labels) or 0
+        return (
+            operator.metrics.registry.get_sample_value("hadis_operator_cycles_total", labels) or 0
+        )
 
     before, began_s = cycles(), operator.now_s
     await operator.turn(100, every_s=0.8)
