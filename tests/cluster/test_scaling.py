@@ -7,14 +7,18 @@ from contextlib import contextmanager
 
 import pytest
 
+from cluster.lab import images, lengths
 from cluster.lab.cascades import LIGHT, Cascade, pod_ready, restarts
 from cluster.lab.clients import Load
+from cluster.lab.clusters import Manifest
 from cluster.lab.figures import Figures
 from cluster.lab.releases import GPU, Release, gpu_resources
 from cluster.lab.waiting import Unanswered, until
 
 RATE = 1.0
 LEAVING = {"w2", "w3"}
+NEXT = "rolled"
+"""Tag of a worker's image that is another one by its name alone."""
 SCALED_S = 60.0
 ROLLED_S = 60.0
 """A slot: to drain, to start, to load and to be warm."""
@@ -95,6 +99,27 @@ class Absences:
 def test_changed_resources_roll_a_full_pool_one_slot_at_a_time(
     four: Cascade, installed: Release, figures: Figures
 ) -> None:
+    resources = gpu_resources(four.cluster, memory="64Mi")
+    _roll(four, installed, figures, "new resources", {"resources": resources})
+    for pod in four.workers().values():
+        assert pod["spec"]["containers"][0]["resources"]["requests"]["memory"] == "64Mi"
+
+
+@pytest.mark.skipif(not lengths.chosen().other_image, reason="only where figures are taken")
+def test_a_changed_image_rolls_a_full_pool_one_slot_at_a_time(
+    four: Cascade, installed: Release, figures: Figures
+) -> None:
+    four.cluster.load([images.build("worker", NEXT)])
+    image = images.reference("worker", NEXT)
+    _roll(four, installed, figures, "a new image", {"image": image})
+    for pod in four.workers().values():
+        assert pod["spec"]["containers"][0]["image"] == image
+
+
+def _roll(
+    four: Cascade, installed: Release, figures: Figures, what: str, template: Manifest
+) -> None:
+    """Change the workers' template under load: one slot at a time is away, and nothing is lost."""
     nodes = installed.cluster.nodes().values()
     gpus = sum(int(node["status"]["allocatable"].get(GPU, 0)) for node in nodes)
     if gpus != 4:
@@ -104,13 +129,11 @@ def test_changed_resources_roll_a_full_pool_one_slot_at_a_time(
     absences = Absences(four)
     began_s = time.monotonic()
     with Load.on(four.url, RATE) as load, absences.counted():
-        four.patch(workers={"template": {"resources": gpu_resources(four.cluster, memory="64Mi")}})
+        four.patch(workers={"template": template})
         four.wait_ready(4, within_s=6 * ROLLED_S)
-    figures.within("four slots rolled, each", (time.monotonic() - began_s) / 4, ROLLED_S)
-    after = four.workers()
-    assert not before & {pod["metadata"]["uid"] for pod in after.values()}
-    for pod in after.values():
-        assert pod["spec"]["containers"][0]["resources"]["requests"]["memory"] == "64Mi"
+    took_s = time.monotonic() - began_s
+    figures.within(f"four slots rolled for {what}, each", took_s / 4, ROLLED_S)
+    assert not before & {pod["metadata"]["uid"] for pod in four.workers().values()}
     assert absences.most == 1
     assert restarts(four.routers()) == routers
     assert load.lost() == []

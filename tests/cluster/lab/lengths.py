@@ -16,10 +16,12 @@ class Lengths:
     """Steps of the load."""
     all_orders: bool
     """Whether things are deleted in every order, or in three of them."""
+    other_image: bool
+    """Whether workers are rolled for another image, too, which has to be handed to the nodes."""
 
 
-SHORT = Lengths(outage_s=45.0, rest_s=60.0, steps=5, all_orders=False)
-FULL = Lengths(outage_s=180.0, rest_s=300.0, steps=20, all_orders=True)
+SHORT = Lengths(outage_s=45.0, rest_s=60.0, steps=5, all_orders=False, other_image=False)
+FULL = Lengths(outage_s=180.0, rest_s=300.0, steps=20, all_orders=True, other_image=True)
 
 
 def chosen() -> Lengths:
