@@ -1,7 +1,7 @@
 """Steps of the load: how soon workers hear of them, what is written for them, and what they cost.
 
-Each step is one that the plan in force cannot carry, found from how busy the plan expects its
-workers to be, so that slow machines and fast ones are asked for the same.
+Each step goes from a low load to one that its plan cannot carry, found from how busy the plan
+expects its workers to be, so that slow machines and fast ones are asked for the same.
 """
 
 import json
@@ -26,9 +26,8 @@ from cluster.lab.writes import CALM_S, Write, Writes
 from hadis_operator import kube, objects
 
 LOW = 0.3
-MOST = 3.0
-"""Images a second beyond which the load goes back before the next step: two workers on two cores
-can still draw so many in time."""
+LEAST = 2.0
+"""Images a second: of fewer an interval holds too few to tell a step from chance."""
 INTERVAL_S = 5.0
 HEARD_S = INTERVAL_S + 2.0
 SETTLED_S = 6.0
@@ -81,14 +80,10 @@ def stepped(
         scenario = Scenario(load, writes, scenes.status["plan"], began_s=time.monotonic())
         pods = restarts(scenes.pods())
         for _ in range(lasting.steps):
-            rate = beyond(scenes, installed, load.rate)
-            if rate > MOST:
-                load.rate = LOW
-                _returned(scenes, scenario.home)
-                rate = beyond(scenes, installed, load.rate)
+            rate = max(beyond(scenes, installed), LEAST)
             scenario.steps.append(_step(scenes, prometheus, reports, load, rate))
-        load.rate = LOW
-        scenario.back = _returned(scenes, scenario.home)
+            load.rate = LOW
+            scenario.back = _returned(scenes, scenario.home)
         load.stop()
         scenario.restarts = (pods, restarts(scenes.pods()))
         scenario.counted = (counted, _ended(scenes))

@@ -12,23 +12,25 @@ BEYOND = 1.4
 LEAST_BUSY = 0.05
 
 
-def carried(scenes: Cascade, installed: Release, rate: float) -> float:
-    """Return the load, in images a second, that the plan in force can just carry.
-
-    `rate` is the present load, which must have lasted for a planning interval.
-    """
-
-    def busy() -> list[float]:
-        name, where = "hadis_plan_utilisation_ratio", f'cascade_namespace="{scenes.namespace}"'
-        exposed = samples(installed.leader())
-        told = [value for key, value in exposed.items() if key.startswith(name) and where in key]
-        if not told:
-            raise NotYet("the operator does not tell how busy the plan's workers are")
-        return told
-
-    return rate / max(LEAST_BUSY, *until("the operator tells how busy workers are", busy, 30))
+def carried(scenes: Cascade, installed: Release) -> float:
+    """Return the load, in images a second, that the plan in force can just carry."""
+    return until("the operator tells what it plans for", lambda: _carried(scenes, installed), 30)
 
 
-def beyond(scenes: Cascade, installed: Release, rate: float) -> float:
+def _carried(scenes: Cascade, installed: Release) -> float:
+    # Both of one cycle: the load that there is, and the one that the operator has seen so far, are
+    # not the same.
+    exposed = samples(installed.leader())
+    where = f'cascade_namespace="{scenes.namespace}"'
+    demand, busy = (
+        [value for key, value in exposed.items() if key.startswith(name) and where in key]
+        for name in ("hadis_demand_requests_per_second", "hadis_plan_utilisation_ratio")
+    )
+    if not demand or not busy or demand[0] <= 0.0:
+        raise NotYet("the operator does not tell the demand and how busy the plan's workers are")
+    return demand[0] / max(LEAST_BUSY, *busy)
+
+
+def beyond(scenes: Cascade, installed: Release) -> float:
     """Return a load that the plan in force cannot carry."""
-    return BEYOND * carried(scenes, installed, rate)
+    return BEYOND * carried(scenes, installed)
