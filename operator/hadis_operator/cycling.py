@@ -125,8 +125,14 @@ class Cycler:
         self.shown = shown
         LOG.info("goes on from version %d", self.state.version)
 
-    def is_due(self, given: Given, view: View, basis: tuple[object, ...]) -> bool:
-        """Whether to run a cycle now: the interval is over, or something has changed."""
+    def is_due(
+        self,
+        given: Given,
+        view: View,
+        routers: Iterable[ObservedRouter],
+        basis: tuple[object, ...],
+    ) -> bool:
+        """Whether to run a cycle now: the interval is over, something has changed, or the load."""
         if given.profile is not None or given.profile_state is ProfileState.VALID:
             self._profile = given.profile
         self._can_plan = self._profile is not None or given.has_basis
@@ -135,7 +141,17 @@ class Cycler:
         if self._is_fresh and not self._is_warm(view.now_s):
             return False
         is_changed = (basis, view.signature) != self._planned_for
-        return is_changed or view.now_s >= self._due_s
+        return is_changed or view.now_s >= self._due_s or self._shows_step(given, view, routers)
+
+    def _shows_step(self, given: Given, view: View, routers: Iterable[ObservedRouter]) -> bool:
+        settings = given.cascade.planner
+        return forecasting.shows_step(
+            self.state.demand,
+            view.now_s,
+            {router.uid: router.arrived for router in routers},
+            smoothing=settings.demand_smoothing,
+            interval_s=settings.interval_s,
+        )
 
     def due_in_s(self, now_s: float) -> float:
         """Return the time until the interval is over; infinite while no cycle waits for that."""

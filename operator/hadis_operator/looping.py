@@ -191,7 +191,7 @@ class CascadeLoop:
         # 2. to 4. Plan, when it is time.
         tools.metrics.plans(self.key, given.cascade.planner.interval_s, tools.epoch())
         result, cycled = Result(), False
-        if self._cycler.is_due(given, view, self._basis()):
+        if self._cycler.is_due(given, view, routers, self._basis()):
             cycled = True
             result = await self._plan(given, view, routers)
         elif self._cycler.issued is None:

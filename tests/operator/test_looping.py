@@ -248,6 +248,26 @@ async def test_a_step_of_the_load_is_one_write_of_each_kind(
 
 
 @pytest.mark.usefixtures("cascade")
+async def test_a_step_of_the_load_is_not_kept_waiting_for_the_interval(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    operator = begin()
+    put_pods(server, pods)
+    for count in range(20):
+        pods[2].status["demand"] = {"arrived": count, "planned": count}
+        await operator.turn(every_s=1.0)
+    cycler = operator.loop._cycler
+    while cycler._due_s - operator.now_s < 4.5:  # until a cycle has just been run
+        await operator.turn(every_s=0.5)
+    due_s, before = cycler._due_s, routing(server)["version"]
+    operator.now_s += 2.5
+    pods[2].status["demand"] = {"arrived": 200, "planned": 200}
+    await operator.turn(every_s=0.0)
+    assert operator.now_s < due_s
+    assert routing(server)["version"] > before
+
+
+@pytest.mark.usefixtures("cascade")
 async def test_nothing_is_told_that_could_not_be_recorded(
     server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
 ) -> None:

@@ -53,6 +53,18 @@ def test_a_step_is_seen_within_two_samples(before: int, after: int) -> None:
     assert found[-1].mean_per_s == pytest.approx(after / 5, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("after_s", "count", "shown"),
+    [(2.0, 40, False), (3.0, 40, True), (3.0, 8, False), (4.9, 12, False), (4.9, 25, True)],
+)
+def test_a_step_shows_before_the_interval_is_over(after_s: float, count: int, shown: bool) -> None:
+    pace = {"smoothing": 0.5, "interval_s": 5.0}
+    state = DemandState()
+    for number in range(11):
+        state = forecasting.observe(state, 5.0 * number, {"r": 5 * number}, **pace)
+    assert forecasting.shows_step(state, 50.0 + after_s, {"r": 50 + count}, **pace) is shown
+
+
 def test_the_sample_that_a_step_falls_into_does_not_count() -> None:
     found = forecasts([5] * 10 + [15, 25, 25])
     assert found[-1].mean_per_s == pytest.approx(5.0)

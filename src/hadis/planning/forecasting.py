@@ -112,6 +112,22 @@ def observe(
     )
 
 
+def shows_step(
+    state: DemandState,
+    now_s: float,
+    arrived: Mapping[str, int],
+    *,
+    smoothing: float,
+    interval_s: float,
+) -> bool:
+    """Return whether what has arrived since the last sample tells of a step of the load already.
+
+    Then the next cycle need not be waited for: a sample may be taken after half an interval.
+    """
+    ahead = observe(state, now_s, arrived, smoothing=smoothing, interval_s=interval_s)
+    return ahead.stepped_at_s > state.stepped_at_s
+
+
 def step_start(samples: Sequence[Sample]) -> int:
     """Return the index at which the rate stepped, 0 when it did not.
 
