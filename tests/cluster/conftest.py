@@ -148,8 +148,10 @@ def hands(cluster: Cluster) -> Hands:
 
 
 @pytest.fixture(scope="session")
-def applied(cluster: Cluster) -> Told:
+def applied(cluster: Cluster, release: Release) -> Told:
     """What `kubectl apply -f cascades/scenes/cascade.yaml` said, in a restricted namespace."""
+    # Made before `installed`, which lasts for a module only.
+    release.ensure()
     cluster.make_namespace(IMAGES_NAMESPACE)
     return cluster.kubectl("apply", "-n", IMAGES_NAMESPACE, "-f", str(SCENES))
 
