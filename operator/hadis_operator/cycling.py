@@ -132,7 +132,7 @@ class Cycler:
         routers: Iterable[ObservedRouter],
         basis: tuple[object, ...],
     ) -> bool:
-        """Whether to run a cycle now: the interval is over, something has changed, or the load."""
+        """Whether to run a cycle now: the interval is over, or fleet, spec or load have changed."""
         if given.profile is not None or given.profile_state is ProfileState.VALID:
             self._profile = given.profile
         self._can_plan = self._profile is not None or given.has_basis

@@ -11,11 +11,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hadis.planning.tables import Floats
-
-Integers = NDArray[np.int64]
+from hadis.planning.tables import Floats, Ints
 
 QUEUE_LENGTHS = (40, 200)
 """Where the chain is cut off: the first that nearly nobody reaches, in the end the last one, beyond
@@ -60,8 +57,8 @@ def _alone(arrival_per_s: float, batch_s: Floats) -> tuple[float, float, float]:
     return float(wait_s), float(service_s), float((share @ seconds) / (share @ length_s))
 
 
-def _shares(arrivals: Floats, size: Integers, left: Integers) -> Floats:
-    """Return how often each number of images waits when a batch ends, at least the last cut off.
+def _shares(arrivals: Floats, size: Ints, left: Ints) -> Floats:
+    """Return the share of batches at whose end each number of images waits, or more than the last.
 
     `arrivals[n - 1]` is the mean number that arrives during a batch of n; `size` and `left` are, by
     the number that waits, how many the next batch takes and leaves.
