@@ -39,6 +39,7 @@ from cluster.lab.waiting import NotYet, Unanswered, until
 from hadis.wire.assignments import AssignmentBody, RoutingTableBody
 from hadis.wire.reports import DemandCounts, ModelState, RouterStatus, WorkerStatus
 from hadis_operator import kube
+from hadis_operator.metrics import PHASES
 from hadis_operator.slots import Pod
 from support import charts
 
@@ -94,6 +95,7 @@ class Crowd:
         self._assignments: dict[str, AssignmentBody] = {}
         self._tables: dict[str, RoutingTableBody] = {}
         self._generations: dict[str, int] = {}
+        self._statuses: dict[str, bytes] = {}
         self.demands: dict[str, Demand] = {}
         self._ending = threading.Event()
 
@@ -110,10 +112,8 @@ class Crowd:
             crowd._ending.set()
 
     async def _serve(self) -> None:
-        app = web.Application()
-        app.router.add_get("/status", self._tell)
-        app.router.add_put("/{what}", self._take)
-        runner = web.AppRunner(app, access_log=None)
+        # Without routes or middleware: the machine's time is for whom this is to measure.
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", CONTROL_PORT, backlog=2048).start()
         await asyncio.Event().wait()
@@ -141,22 +141,27 @@ class Crowd:
             self._pods[address], self._owners[address] = pod, owner
             self.demands.setdefault(owner, Demand())
 
-    def _asked(self, request: web.Request) -> tuple[Pod, str]:
+    def _asked(self, request: web.BaseRequest) -> tuple[Pod, str]:
         assert request.transport is not None
         address = request.transport.get_extra_info("sockname")[0]
         if address not in self._pods:
             raise web.HTTPServiceUnavailable
         return self._pods[address], self._owners[address]
 
-    async def _tell(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         pod, owner = self._asked(request)
-        status = self._worker(pod, owner) if pod.slot else self._router(pod, owner)
-        return web.Response(text=status.model_dump_json(), content_type="application/json")
+        if request.method == "PUT":
+            self._take(pod, request.path.strip("/"), await request.read())
+            return web.Response(text="{}", content_type="application/json")
+        if pod.slot is None:
+            return web.Response(body=self._router(pod, owner), content_type="application/json")
+        if pod.uid not in self._statuses:
+            self._statuses[pod.uid] = self._worker(pod, owner)
+        return web.Response(body=self._statuses[pod.uid], content_type="application/json")
 
-    async def _take(self, request: web.Request) -> web.Response:
-        pod, _ = self._asked(request)
-        body = await request.read()
-        match request.match_info["what"]:
+    def _take(self, pod: Pod, what: str, body: bytes) -> None:
+        self._statuses.pop(pod.uid, None)
+        match what:
             case "assignment":
                 self._assignments[pod.uid] = AssignmentBody.model_validate_json(body)
             case "routing":
@@ -164,10 +169,9 @@ class Crowd:
             case "cascade":
                 told = json.loads(body)["cascade"]
                 self._generations[pod.uid] = int(told["metadata"]["generation"])
-        return web.Response(text="{}", content_type="application/json")
 
-    def _worker(self, pod: Pod, owner: str) -> WorkerStatus:
-        return WorkerStatus(
+    def _worker(self, pod: Pod, owner: str) -> bytes:
+        status = WorkerStatus(
             name=pod.slot or "",
             uid=pod.uid,
             cascade=owner.partition("/")[2],
@@ -178,10 +182,11 @@ class Crowd:
             assignment=self._assignments.get(pod.uid),
             models={name: ModelState(resident=True) for name in MODELS},
         )
+        return status.model_dump_json().encode()
 
-    def _router(self, pod: Pod, owner: str) -> RouterStatus:
+    def _router(self, pod: Pod, owner: str) -> bytes:
         count = self.demands[owner].count()
-        return RouterStatus(
+        status = RouterStatus(
             name=pod.name,
             uid=pod.uid,
             cascade=owner.partition("/")[2],
@@ -192,6 +197,7 @@ class Crowd:
                 arrived=count, planned=count, judged=count, escalated=int(ESCALATED * count)
             ),
         )
+        return status.model_dump_json().encode()
 
 
 def main() -> int:
@@ -314,22 +320,24 @@ def _measure(
 ) -> dict[str, Any]:
     """Watch the operator for a while: a cycle is late by what exceeds the planning interval."""
     interval_s = 5.0
-    began, writes = _look(cluster, operator), _total(operator, "hadis_operator_writes_total")
-    changes = _total(operator, "hadis_plan_changes_total")
+    began, before = _look(cluster, operator), samples(operator)
     seen: dict[str, list[float]] = {}
-    began_s, unanswered = time.monotonic(), 0
+    began_s, unanswered, longest_s = time.monotonic(), 0, 0.0
     while time.monotonic() < began_s + for_s:
+        asked_s = time.monotonic()
         try:
             told = samples(operator)
         except Unanswered:
             told, unanswered = {}, unanswered + 1
+        longest_s = max(longest_s, time.monotonic() - asked_s)
         for name, value in told.items():
             if name.startswith("hadis_operator_cycle_timestamp_seconds"):
                 stamps = seen.setdefault(name, [])
                 if not stamps or stamps[-1] != value:
                     stamps.append(value)
         time.sleep(1)
-    ended, took_s = _look(cluster, operator), time.monotonic() - began_s
+    ended, after = _look(cluster, operator), samples(operator)
+    took_s = time.monotonic() - began_s
     late_s = [
         max(0.0, later - earlier - interval_s)
         for stamps in seen.values()
@@ -338,17 +346,42 @@ def _measure(
     # One that stands still has no next stamp: its age at the end counts as well.
     late_s += [max(0.0, time.time() - stamps[-1] - interval_s) for stamps in seen.values()]
     assert len(seen) == len(keys), f"{len(seen)} of {len(keys)} cascades are planned"
+    cycles = "hadis_operator_cycles_total"
     return {
-        "cycles": len(late_s),
+        "cycles": _risen(before, after, cycles),
+        "seen": len(late_s),
+        "failed": _risen(before, after, cycles, 'result="failed"'),
         "late_s": {f"p{share:.0%}"[:-1]: percentile(late_s, share) for share in (0.5, 0.99)}
         | {"max": max(late_s)},
+        "phases_s": _phases(before, after),
         "cores": (ended[0] - began[0]) / took_s,
         "peak_bytes": ended[1],
         "bytes": ended[2],
         "unanswered": unanswered,
-        "plan_changes": _total(operator, "hadis_plan_changes_total") - changes,
-        "writes": _total(operator, "hadis_operator_writes_total") - writes,
+        "longest_look_s": round(longest_s, 2),
+        "plan_changes": _risen(before, after, "hadis_plan_changes_total"),
+        "writes": _risen(before, after, "hadis_operator_writes_total"),
     }
+
+
+def _risen(before: dict[str, float], after: dict[str, float], name: str, labels: str = "") -> float:
+    """Return by how much a counter has risen, over all of its series with such labels."""
+    return sum(
+        value - before.get(key, 0.0)
+        for key, value in after.items()
+        if key.startswith(f"{name}{{") and labels in key
+    )
+
+
+def _phases(before: dict[str, float], after: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Return how often each phase of a turn ran, and how long it took on average."""
+    found = {}
+    for phase in PHASES:
+        label = f'phase="{phase}"'
+        runs = _risen(before, after, "hadis_operator_phase_seconds_count", label)
+        total_s = _risen(before, after, "hadis_operator_phase_seconds_sum", label)
+        found[phase] = {"runs": runs, "mean_s": round(total_s / max(1.0, runs), 3)}
+    return found
 
 
 def _look(cluster: Cluster, operator: Manifest) -> tuple[float, int, int]:
@@ -362,10 +395,6 @@ def _look(cluster: Cluster, operator: Manifest) -> tuple[float, int, int]:
 def _restarts(cluster: Cluster) -> int:
     pods = cluster.api.listed(kube.PODS, NAMESPACE, SELECTOR)
     return sum(restarts(pods).values())
-
-
-def _total(operator: Manifest, name: str) -> float:
-    return sum(value for key, value in samples(operator).items() if key.startswith(f"{name}{{"))
 
 
 def _is_kept(stage: dict[str, Any]) -> bool:

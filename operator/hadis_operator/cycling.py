@@ -6,6 +6,7 @@ operator takes over, a snapshot, and a thread to run in, because a solve may tak
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -136,9 +137,10 @@ class Cycler:
         if given.profile is not None or given.profile_state is ProfileState.VALID:
             self._profile = given.profile
         self._can_plan = self._profile is not None or given.has_basis
-        if not self._can_plan and self.state.routing is None:
-            return False
-        if self._is_fresh and not self._is_warm(view.now_s):
+        if (not self._can_plan and self.state.routing is None) or (
+            self._is_fresh and not self._is_warm(view.now_s)
+        ):
+            self._due_s = float("-inf")  # as soon as there is something to plan with
             return False
         is_changed = (basis, view.signature) != self._planned_for
         return is_changed or view.now_s >= self._due_s or self._shows_step(given, view, routers)
@@ -155,8 +157,10 @@ class Cycler:
 
     def due_in_s(self, now_s: float) -> float:
         """Return the time until the interval is over; infinite while no cycle waits for that."""
-        rest_s = self._due_s - now_s
-        return rest_s if rest_s > 0.0 else float("inf")
+        if math.isinf(self._due_s):
+            return float("inf")
+        # It may have ended while a turn without a cycle wrote and reported.
+        return max(0.0, self._due_s - now_s)
 
     async def run(
         self,

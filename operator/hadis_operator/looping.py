@@ -1,13 +1,15 @@
 """The control loop of one cascade in a cluster: look, decide, write, deliver, report.
 
-A turn comes about every two seconds, and sooner when something changed or a cycle is due; the cycle
-within it every `planner.interval` and at once when the fleet, the cascade or the profile changed.
+A turn comes at least every two seconds, and at once when something changed or a cycle is due; the
+cycle within it every `planner.interval`, and at once when the fleet, the cascade, the profile or
+the load changed.
 Whatever fails, fails in this cascade only, is counted and tried again. An operator that stands by
 only counts the demand, so that it can take over with a forecast instead of a guess.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -205,8 +207,8 @@ class CascadeLoop:
         # 6. Report. A leader that is still finding its feet has nothing to correct yet.
         if not self._cycler.is_warming_up:
             await self._report(given, live, view, survey, written, result)
-        pause_s = LOOK_AGAIN_S if delivered or result.is_new else LOOK_EVERY_S
-        return min(pause_s, self._cycler.due_in_s(tools.clock()))
+        longest_s = LOOK_AGAIN_S if delivered or result.is_new else LOOK_EVERY_S
+        return _pause_s(longest_s, self._cycler.due_in_s(tools.clock()))
 
     def _is_another(self, live: Manifest) -> bool:
         """Whether the cascade has gone and come back under its name; another loop takes it."""
@@ -351,3 +353,10 @@ class CascadeLoop:
             return ""
         name = str(keys["secretName"])
         return name if await self._secrets.is_missing(given.owner.namespace, name) else ""
+
+
+def _pause_s(longest_s: float, due_in_s: float) -> float:
+    """Return the time until the next look: as few as may be until a cycle is due, evenly spread."""
+    if math.isinf(due_in_s):
+        return longest_s
+    return due_in_s / max(1, math.ceil(due_in_s / longest_s))

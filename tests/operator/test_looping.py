@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -906,13 +907,18 @@ async def test_a_turn_that_fails_is_counted_and_tried_again_later_and_later(
     value = operator.metrics.registry.get_sample_value("hadis_operator_cycles_total", labels)
     assert value == 20
     server.down = False
-    assert await operator.loop._attempt() in (looping.LOOK_AGAIN_S, looping.LOOK_EVERY_S)
+    pause_s = await operator.loop._attempt()
+    assert pause_s is not None
+    assert 0.0 < pause_s <= looping.LOOK_EVERY_S
     assert conditions(server)["Ready"] == ("False", "NoWorkers")
 
 
 @pytest.mark.usefixtures("cascade")
 async def test_a_turn_comes_when_a_cycle_is_due_and_not_only_after_a_look(
-    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+    server: ApiServer,
+    begin: Callable[[], Operator],
+    pods: list[PretendedPod],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     operator = begin()
     put_pods(server, pods)
@@ -924,6 +930,14 @@ async def test_a_turn_comes_when_a_cycle_is_due_and_not_only_after_a_look(
     pause_s = await operator.loop._attempt()
     assert pause_s == pytest.approx(cycler._due_s - operator.now_s)
     assert 0.0 < pause_s <= 1.0
+
+    async def report_slowly(*_: object) -> None:
+        operator.now_s += 2.0
+
+    # One that fell due while the turn wrote and reported does not wait for the next look.
+    with monkeypatch.context() as during:
+        during.setattr(operator.loop, "_report", report_slowly)
+        assert await operator.loop._attempt() == 0.0
     # A paused cascade has no cycle to wait for, however long ago its last one was.
     server.edit(
         "hadiscascades",
@@ -933,6 +947,13 @@ async def test_a_turn_comes_when_a_cycle_is_due_and_not_only_after_a_look(
     operator.now_s += 60.0
     await operator.read()
     assert await operator.loop._attempt() == looping.LOOK_EVERY_S
+
+
+@pytest.mark.parametrize(
+    ("due_in_s", "pause_s"), [(0.0, 0.0), (1.5, 1.5), (4.5, 1.5), (5.0, 5.0 / 3), (math.inf, 2.0)]
+)
+def test_looks_are_spread_evenly_until_a_cycle_is_due(due_in_s: float, pause_s: float) -> None:
+    assert looping._pause_s(looping.LOOK_EVERY_S, due_in_s) == pytest.approx(pause_s)
 
 
 @pytest.mark.usefixtures("cascade")

@@ -294,6 +294,19 @@ def test_a_profile_of_other_models_is_refused() -> None:
         Loop(a_cascade("one", "two")).step()
 
 
+def test_rows_are_made_anew_only_when_something_that_they_follow_from_has_changed() -> None:
+    loop = Loop()
+    first = loop.step().state.table
+    loop.workers = (*loop.workers, a_worker(2))
+    second = loop.step(arrivals=50).state.table
+    assert second is first
+    loop.workers = (a_worker(0, broken=frozenset({ModelName("l")})),)
+    third = loop.step().state.table
+    assert third is not None
+    assert third is not second
+    assert not [row for row in third.profile.rows if row.heavy == "l" and row.heavy_ratio > 0.0]
+
+
 def test_shedding_keeps_the_quality_of_the_plan_in_force() -> None:
     tight = a_profile(
         {"small": {1: 0.5}, "large": {1: 2.0}},

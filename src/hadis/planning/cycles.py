@@ -50,7 +50,8 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
     # 2. Forecast the demand.
     forecast = _forecast(given, state)
     # 3. Plan: stay, or change.
-    problem = stating.state_problem(given, state, forecast)
+    table = stating.table_now(given, state)
+    problem = stating.state_problem(given, state, table, forecast)
     solver = _Solver(state.cache, clock)
     decision = _decide(given, state, problem, forecast, solver)
     applied = decision
@@ -85,6 +86,7 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
         state=replace(
             state,
             version=issued.version,
+            table=table,
             basis=_basis(given, problem.workers),
             plan=applied.plan,
             serving=serving,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hadis.planning.caching import PlanCache
-from hadis.planning.corrections import RatioState
+from hadis.planning.corrections import Correction, RatioState
 from hadis.planning.deciding import Tenure
 from hadis.planning.forecasting import DemandState
 from hadis.planning.problems import Plan
@@ -17,6 +17,19 @@ from hadis.terms.profiles import Profile
 GRACE_S = 15.0
 """A worker that fell silent counts for the plan this long, where the shell does not say otherwise:
 most are back by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableNow:
+    """A profile as it holds at present: rows, route ratios and latencies, and what they come from.
+
+    `given` is the profile as it was measured, with all else that decides which rows may be used.
+    """
+
+    given: tuple[object, ...]
+    correction: Correction
+    latency_scale: float
+    profile: Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,7 @@ class CycleState:
     tenure: Tenure = field(default_factory=Tenure)
     demand: DemandState = field(default_factory=DemandState)
     ratios: RatioState = field(default_factory=RatioState)
+    table: TableNow | None = None
     queue: Mapping[ModelName, float] = field(default_factory=dict)
     flow_per_s: float = 0.0
     latency_scale: float | None = None

@@ -1,8 +1,9 @@
 """Step 3 of the control cycle begins here: the planning problem of this moment.
 
 Rows come with the route ratios that routers really see, latencies with the scale that workers
-report, queues as a recent average, and waiting work as load. Ratios and scale move in small steps:
-what has hardly changed is the same problem, and the plan cache knows its answer.
+report, queues as a recent average, and waiting work as load. Ratios and scale move in small steps,
+and not to and fro between two of them: what has hardly changed is the same problem, and the plan
+cache knows its answer.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from hadis.planning.corrections import Correction
 from hadis.planning.forecasting import Forecast
 from hadis.planning.problems import BatchPreference, Problem, Spares
 from hadis.planning.snapshots import ObservedWorker, Snapshot
-from hadis.planning.states import CycleInput, CycleState
+from hadis.planning.states import CycleInput, CycleState, TableNow
 from hadis.terms.ids import ModelName, WorkerName
 from hadis.terms.profiles import Profile
 
@@ -29,21 +30,41 @@ RATIO_STEP = 0.02
 SCALE_STEP = 0.01
 
 
-def state_problem(given: CycleInput, state: CycleState, forecast: Forecast) -> Problem:
+def table_now(given: CycleInput, state: CycleState) -> TableNow:
+    """Return the rows that the cascade may use, with today's route ratios and latencies.
+
+    As long as nothing that they follow from has changed they are the very same object: a cycle is
+    spared hundreds of rows, and the plan cache knows the answer.
+    """
+    cascade, before = given.cascade, state.table
+    broken = _broken_everywhere(given.snapshot)
+    stages = (cascade.router_stage, cascade.discriminator_stage, cascade.deliver)
+    source = (given.profile, cascade.models, *stages, broken)
+    found = corrections.correction(state.ratios)
+    last = None if before is None else before.correction
+    correction = Correction(
+        _stepped(found.direct, RATIO_STEP, None if last is None else last.direct),
+        _stepped(found.rejected, RATIO_STEP, None if last is None else last.rejected),
+    )
+    measured = given.latency_scale if state.latency_scale is None else state.latency_scale
+    scale = _stepped(measured, SCALE_STEP, None if before is None else before.latency_scale)
+    scale = max(scale, SCALE_STEP)
+    if before is not None and (before.given, last) == (source, correction):
+        return replace(before, latency_scale=scale)
+    usable = candidates.usable(cascade, given.profile, broken)
+    return TableNow(source, correction, scale, correction.apply_all(usable))
+
+
+def state_problem(
+    given: CycleInput, state: CycleState, table: TableNow, forecast: Forecast
+) -> Problem:
     """Return the problem without its demand: planning and holding a plan differ in that.
 
     `forecast` only puts the queues that were seen in proportion to the demand of now.
     """
     cascade, snapshot = given.cascade, given.snapshot
-    profile = candidates.usable(cascade, given.profile, _broken_everywhere(snapshot))
-    correction = corrections.correction(state.ratios)
-    rounded = Correction(
-        _stepped(correction.direct, RATIO_STEP), _stepped(correction.rejected, RATIO_STEP)
-    )
-    profile = rounded.apply_all(profile)
+    profile, scale = table.profile, table.latency_scale
     known = {model.name for model in profile.models}
-    scale = given.latency_scale if state.latency_scale is None else state.latency_scale
-    scale = max(_stepped(scale, SCALE_STEP), SCALE_STEP)
     return Problem(
         profile=profile,
         demand_per_s=0.0,
@@ -163,5 +184,8 @@ def _broken_everywhere(snapshot: Snapshot) -> frozenset[ModelName]:
     return frozenset.intersection(*(worker.broken for worker in snapshot.workers))
 
 
-def _stepped(value: float, step: float) -> float:
+def _stepped(value: float, step: float, last: float | None) -> float:
+    """Return a whole number of steps: the last one while it is less than a step away."""
+    if last is not None and abs(value - last) < step:
+        return last
     return round(value / step) * step
