@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hadis.errors import InvalidProfile
-from hadis.planning import cycles
+from hadis.planning import cycles, stating
 from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
 from hadis.planning.snapshots import ObservedRouter, ObservedWorker, Snapshot
 from hadis.terms.assignments import Assignment, Role
@@ -296,15 +296,23 @@ def test_a_profile_of_other_models_is_refused() -> None:
 
 def test_rows_are_made_anew_only_when_something_that_they_follow_from_has_changed() -> None:
     loop = Loop()
-    first = loop.step().state.table
+
+    def rows(arrivals: int = 0) -> Profile:
+        table = loop.step(arrivals).state.table
+        assert table is not None
+        return table.profile
+
+    first = rows()
     loop.workers = (*loop.workers, a_worker(2))
-    second = loop.step(arrivals=50).state.table
-    assert second is first
+    assert rows(arrivals=50) is first
     loop.workers = (a_worker(0, broken=frozenset({ModelName("l")})),)
-    third = loop.step().state.table
-    assert third is not None
-    assert third is not second
-    assert not [row for row in third.profile.rows if row.heavy == "l" and row.heavy_ratio > 0.0]
+    assert not [row for row in rows().rows if row.heavy == "l" and row.heavy_ratio > 0.0]
+
+
+def test_ratios_and_latencies_do_not_move_to_and_fro() -> None:
+    assert stating._stepped(0.031, 0.02, None) == pytest.approx(0.04)
+    assert stating._stepped(0.029, 0.02, 0.04) == 0.04
+    assert stating._stepped(0.019, 0.02, 0.04) == pytest.approx(0.02)
 
 
 def test_shedding_keeps_the_quality_of_the_plan_in_force() -> None:
