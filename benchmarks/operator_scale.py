@@ -154,7 +154,7 @@ class Crowd:
         if request.method == "PUT":
             self._take(pod, request.path.strip("/"), await request.read())
             return web.Response(text="{}", content_type="application/json")
-        if pod.slot is None:
+        if not pod.slot:
             return web.Response(body=self._router(pod, owner), content_type="application/json")
         if pod.uid not in self._statuses:
             self._statuses[pod.uid] = self._worker(pod, owner)

@@ -52,6 +52,19 @@ def test_people_get_a_table(profile_file: str, capsys: pytest.CaptureFixture[str
     assert "> 4" in shown
 
 
+@pytest.mark.parametrize("given", [["--most", "12"], ["--quality", "0.6"]])
+def test_the_curve_is_written_with_its_figure(
+    profile_file: str, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    asked = ["--demand", "2,20", "--slo", "10", *given, "--out", str(out), "--json"]
+    assert main(["capacity", "--profile", profile_file, *asked]) == 0
+    document = json.loads((out / "capacity.json").read_text())
+    assert document["points"] == lines(capsys)
+    assert {point["demand"] for point in document["points"]} == {2.0, 20.0}
+    assert (out / "capacity.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("given", "want"),
     [

@@ -20,10 +20,10 @@ from hadis.simulation.books import (
     WINDOW_S,
 )
 from hadis.simulation.directing import Policy
-from hadis.simulation.fleets import Batch
 from hadis.simulation.policies import POLICIES
 from hadis.simulation.replaying import Replayed, Watch
 from hadis.simulation.scenarios import Scenario
+from hadis.simulation.workers import Batch
 from hadis.terms.ids import ModelName
 from support.replays import LATENCIES, a_scenario, a_steady_trace, a_trace, a_workload
 

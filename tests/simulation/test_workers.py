@@ -7,9 +7,9 @@ import pytest
 from hadis.simulation import replaying
 from hadis.simulation.books import DEGRADED, ESCALATED, EXPIRED, HEAVY, LIGHT, REJECTED, Tally
 from hadis.simulation.directing import Manner
-from hadis.simulation.fleets import Batch
 from hadis.simulation.replaying import Replayed, Watch
 from hadis.simulation.scenarios import Scenario
+from hadis.simulation.workers import Batch
 from hadis.terms.ids import ModelName
 from support.replays import Scripted, a_lane, a_scenario, a_trace, a_workload
 

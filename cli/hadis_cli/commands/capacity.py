@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from rich import table
@@ -14,7 +15,7 @@ from hadis.planning.capacity import Point
 from hadis.planning.problems import Problem
 from hadis.terms.profiles import Profile
 from hadis_cli import lookup_tables
-from hadis_cli.planning import following, problems
+from hadis_cli.planning import drawing, folders, following, problems
 
 Answer = tuple[Problem, Point | None]
 
@@ -36,6 +37,12 @@ Answer = tuple[Problem, Point | None]
 @click.option(
     "--utilisation", type=float, default=1.0, metavar="U", help="Busy at most this share [1]."
 )
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write capacity.json and a figure of the curve.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def command(
     profile_file: str,
@@ -46,6 +53,7 @@ def command(
     step: int,
     lanes: int,
     utilisation: float,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Tell how many workers a demand, an SLO and a quality need.
@@ -66,16 +74,28 @@ def command(
         )
         for each in _demands(demand)
     ]
+    if out is not None:
+        folders.make(out, "--out")
     answers = following.followed(
         _answers(stated, most, step, quality),
         len(stated) * (1 if quality is not None else most // step),
         "planning",
     )
-    if as_json:
-        for problem, point in answers:
-            click.echo(json.dumps(_line(problem, point, profile), allow_nan=False))
-    else:
-        _show(answers, profile, most)
+    lines = []
+    shown = None if as_json else _heading(profile)
+    for problem, point in answers:
+        lines.append(_line(problem, point, profile))
+        if shown is None:
+            click.echo(json.dumps(lines[-1], allow_nan=False))
+        else:
+            _add(shown, problem, point, most)
+    if shown is not None:
+        Console().print(shown)
+    if out is not None:
+        metric = profile.quality.metric
+        document = {"metric": metric, "slo_s": slo_s, "quality": quality, "points": lines}
+        (out / "capacity.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        drawing.draw_capacity(document, out)
 
 
 def _demands(text: str) -> list[float]:
@@ -117,21 +137,23 @@ def _line(problem: Problem, point: Point | None, profile: Profile) -> dict[str, 
     }
 
 
-def _show(answers: Iterator[Answer], profile: Profile, most: int) -> None:
+def _heading(profile: Profile) -> table.Table:
     rows = table.Table(box=None, pad_edge=False)
     for title in ("demand", "workers", profile.quality.metric, "pair", "busy", "what binds"):
         rows.add_column(title, justify="left" if title in ("pair", "what binds") else "right")
-    for problem, point in answers:
-        if point is None:
-            rows.add_row(f"{problem.demand_per_s:g}", f"> {most}", "", "", "", "")
-            continue
-        plan, lane = point.plan, point.plan.main_lane
-        rows.add_row(
-            f"{problem.demand_per_s:g}",
-            str(point.workers),
-            f"{plan.quality:.4g}",
-            f"{lane.light} > {lane.heavy}",
-            f"{max(plan.reasons.utilisation.values(), default=0.0):.0%}",
-            plan.reasons.binding.value,
-        )
-    Console().print(rows)
+    return rows
+
+
+def _add(rows: table.Table, problem: Problem, point: Point | None, most: int) -> None:
+    if point is None:
+        rows.add_row(f"{problem.demand_per_s:g}", f"> {most}", "", "", "", "")
+        return
+    plan, lane = point.plan, point.plan.main_lane
+    rows.add_row(
+        f"{problem.demand_per_s:g}",
+        str(point.workers),
+        f"{plan.quality:.4g}",
+        f"{lane.light} > {lane.heavy}",
+        f"{max(plan.reasons.utilisation.values(), default=0.0):.0%}",
+        plan.reasons.binding.value,
+    )

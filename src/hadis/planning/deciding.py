@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hadis.planning import arranging, solving
+from hadis.planning.arranging import Arrangement
 from hadis.planning.forecasting import Forecast
 from hadis.planning.problems import Plan, PlanStatus, Problem
 from hadis.terms.assignments import Lane
@@ -116,34 +117,69 @@ def decide(
         return _change(solve(make), hold, tenure, now_s, anew)
 
     held = solving.refresh(hold, current)
-    arrangement = arranging.at(hold, held.mix, held.workers, held.batch)
-    fits = sum(held.workers.values()) <= problem.workers and arranging.carries(hold, arrangement)
-    overloaded = current.status is PlanStatus.OVERLOAD
-    if fits and not overloaded:
-        waited_s = now_s - max(tenure.changed_at_s, tenure.stepped_at_s)
-        if waited_s < _first_patience_s(tenure, hold):
-            return Decision(held, False, "carries the demand", tenure)
-        candidate = solve(make)
-        gain = _gain(problem, held, candidate)
-        worthwhile = WORTHWHILE_GAIN * caution(problem.workers)
-        if gain > worthwhile and waited_s >= _patience_s(tenure, gain / worthwhile):
-            return _change(candidate, hold, tenure, now_s, "better quality has become possible")
-        return Decision(replace(held, solve_s=candidate.solve_s), False, "still best", tenure)
+    case = _Case(
+        hold, make, held, arranging.at(hold, held.mix, held.workers, held.batch), tenure, now_s
+    )
+    if case.fits and not case.is_overloaded:
+        return _stay_or_improve(case, problem, solve)
+    return _leave(case, solve, on_overload)
 
-    candidate = solve(make)
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """The plan in force as it is today, and the problems of holding it and of making another."""
+
+    hold: Problem
+    make: Problem
+    held: Plan
+    arrangement: Arrangement
+    tenure: Tenure
+    now_s: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the plan carries the demand on the workers that are there."""
+        workers = sum(self.held.workers.values())
+        return workers <= self.hold.workers and arranging.carries(self.hold, self.arrangement)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the plan was made because nothing carried the demand."""
+        return self.held.status is PlanStatus.OVERLOAD
+
+
+def _stay_or_improve(case: _Case, problem: Problem, solve: Solve) -> Decision:
+    """Keep a plan that carries the demand, unless the time has come for a clearly better one."""
+    hold, held, tenure = case.hold, case.held, case.tenure
+    waited_s = case.now_s - max(tenure.changed_at_s, tenure.stepped_at_s)
+    if waited_s < _first_patience_s(tenure, hold):
+        return Decision(held, False, "carries the demand", tenure)
+    candidate = solve(case.make)
+    gain = _gain(problem, held, candidate)
+    worthwhile = WORTHWHILE_GAIN * caution(problem.workers)
+    if gain > worthwhile and waited_s >= _patience_s(tenure, gain / worthwhile):
+        because = "better quality has become possible"
+        return _change(candidate, hold, tenure, case.now_s, because)
+    return Decision(replace(held, solve_s=candidate.solve_s), False, "still best", tenure)
+
+
+def _leave(case: _Case, solve: Solve, on_overload: OnOverload) -> Decision:
+    """Leave a plan that does not carry the demand, or that was made for an overload."""
+    hold, held, tenure, now_s = case.hold, case.held, case.tenure, case.now_s
+    candidate = solve(case.make)
     if candidate.status is PlanStatus.OVERLOAD:
         # Nothing leaves room for what is not known of the demand; perhaps something carries it.
         candidate = replace(solving.solve(hold), solve_s=candidate.solve_s)
     if candidate.status is PlanStatus.OVERLOAD:
         return _overload(candidate, held, hold, tenure, now_s, on_overload)
-    if overloaded and fits:
+    if case.is_overloaded and case.fits:
         if now_s - tenure.changed_at_s < PATIENCE_S[0]:
             return Decision(held, False, "waiting until the overload is over for good", tenure)
         # From here on it is a plan that carries the demand, and no better one is in a hurry.
         calm = _restated(held, candidate, missed=0.0)
         return Decision(calm, False, "the overload is over", tenure)
     because = "the plan before could not carry the demand"
-    if not overloaded and arranging.keeps_up(hold, arrangement):
+    if not case.is_overloaded and arranging.keeps_up(hold, case.arrangement):
         because = f"the plan before would have missed the deadline: {_delay(hold, held)}"
     return _change(candidate, hold, tenure, now_s, because)
 

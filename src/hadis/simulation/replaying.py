@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from hadis.simulation.books import Books
 from hadis.simulation.directing import Directive, Policy
-from hadis.simulation.fleets import Batch, Fleet, Request, Worker
+from hadis.simulation.fleets import Fleet
 from hadis.simulation.routers import Router
 from hadis.simulation.scenarios import Scenario
+from hadis.simulation.workers import Batch, Request, Worker
 
 FIRST_S = 10.0
 """Every policy starts with its own plan for the mean demand of so many seconds."""

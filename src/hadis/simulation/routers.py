@@ -14,8 +14,9 @@ from hadis.routing.entry import Route, Stage
 from hadis.simulation import directing
 from hadis.simulation.books import DEGRADED, ESCALATED, EXPIRED, HEAVY, LIGHT, REJECTED, Books
 from hadis.simulation.directing import Manner
-from hadis.simulation.fleets import Fleet, Request, RoutedLane, Worker
+from hadis.simulation.fleets import Fleet
 from hadis.simulation.scenarios import Scenario
+from hadis.simulation.workers import Request, RoutedLane, Worker
 from hadis.terms.assignments import Lane
 from hadis.terms.profiles import Deliver
 
