@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hadis.planning import arranging, solving
+from hadis.planning import arranging, blending, feasibility, formulation, solving, tables
 from hadis.planning.problems import Plan, PlanStatus, Problem
 from hadis.profiling import pruning
+from hadis.terms.profiles import ProfileRow
 from support import enumeration
 from support.random_problems import a_random_problem, with_a_past
 
@@ -76,6 +77,25 @@ def test_two_lanes_are_the_best_mixture_in_hundredths(first: int, has_a_past: bo
         else:
             assert plan.status is PlanStatus.OPTIMAL, seed
             assert worth(problem, plan) == pytest.approx(want, abs=1e-5), seed
+
+
+@pytest.mark.parametrize("first", range(0, SINGLE_PROBLEMS // 2, BATCH))
+def test_the_search_for_mixtures_finds_the_row_that_the_integer_program_chooses(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        problem = with_a_past(a_random_problem(seed, lanes=2), seed)
+        table = tables.build(problem, problem.profile.rows)
+        choice = formulation.choose(problem, table, feasibility.assess(problem, table))
+        row = blending.Search(problem, table).row()
+        assert (row is None) == (choice is None), seed
+        if row is None or choice is None:
+            continue
+        found, wanted = (_worth_alone(problem, table.rows[n]) for n in (row, choice.row))
+        # Where swaps have a price, quality counts in hundred-millionths of the table's range.
+        assert found == pytest.approx(wanted, abs=1e-5), seed
+
+
+def _worth_alone(problem: Problem, row: ProfileRow) -> float | None:
+    return enumeration.worth(problem, [(1.0, row)])
 
 
 @settings(max_examples=80, deadline=None)

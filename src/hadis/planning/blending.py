@@ -1,11 +1,12 @@
-"""Two lanes: the best mixture of two rows where workers come only whole.
+"""Two lanes: the best row, and the best mixture of two rows, where workers come only whole.
 
 A mixture sends a share of the demand, in hundredths, along each of two rows; loads add up per model
 before they are rounded to workers, the quality is interpolated linearly, and swaps cost what they
 cost a single row. The search is exact. For every choice of batch sizes it bounds each pair of rows
 by what the fleet carries when workers could be split, and evaluates with whole workers only those
-shares whose quality still beats the best mixture found so far. The rows that lie closest to the
-envelope of quality over load are tried first, so that this bar is high from the start.
+shares whose quality still beats the best that was found so far. That is the best single row at
+first, and the rows that lie closest to the envelope of quality over load are tried next, so that
+the bar is high from the start.
 """
 
 import itertools
@@ -36,7 +37,10 @@ MOST_CHOICES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The best mixture found: its rows, the largest share first, and whether it is proved best."""
+    """The best mixture found: its rows, the largest share first, none where none was good enough.
+
+    `proved`: nothing that was left out could have been better.
+    """
 
     parts: tuple[RowShare, ...]
     proved: bool
@@ -62,28 +66,51 @@ class _Best:
         return self.budget >= 0
 
 
-def mix(problem: Problem, table: Table, value: float) -> Mixture | None:
-    """Return the best mixture of two rows; None when none beats what is already there.
+class Search:
+    """The rows and mixtures of a table, choice by choice of batch sizes.
 
-    `value` is the quality of the best single row less the cost of its swaps; minus infinity where
-    no single row is feasible. Mixtures that are equal go by fewer swaps, then the shorter path.
+    `is_whole` is False where there are too many choices to search them all: what is found may then
+    not be the best.
     """
-    best = _Best(value, int(problem.time_limit_s * EVALUATIONS_PER_S))
-    choices, is_whole = _batches(problem, table)
-    best.complete = is_whole
-    sums = _Sums.of(table)
-    searches = [_Search(problem, table, sums, *choice) for choice in choices]
-    for search in sorted(searches, key=lambda search: -search.ceiling):
-        if search.ceiling < best.value:
-            break
-        search.improve(best)
-    if best.first < 0:
-        return None
-    parts = (
-        RowShare(best.share / HUNDREDTHS, table.rows[best.first]),
-        RowShare((HUNDREDTHS - best.share) / HUNDREDTHS, table.rows[best.second]),
-    )
-    return Mixture(tuple(sorted(parts, key=lambda part: -part.share)), best.complete)
+
+    def __init__(self, problem: Problem, table: Table) -> None:
+        self._table = table
+        self._budget = int(problem.time_limit_s * EVALUATIONS_PER_S)
+        choices, self.is_whole = _batches(problem, table)
+        sums = _Sums.of(table)
+        parts = [_Choice(problem, table, sums, *choice) for choice in choices]
+        self._choices = sorted(parts, key=lambda choice: -choice.ceiling)
+
+    def row(self) -> int | None:
+        """Return the best row that is feasible alone, by number; None when no row is.
+
+        The best in quality less the cost of swaps; of equal ones that with the fewest swaps, then
+        the shortest path.
+        """
+        best = _Best(-np.inf, self._budget)
+        for choice in self._choices:
+            choice.try_rows(best)
+        return None if best.first < 0 else best.first
+
+    def mixture(self, value: float) -> Mixture:
+        """Return the best mixture of two rows, empty when none beats what is already there.
+
+        `value` is the quality of the best single row less the cost of its swaps; minus infinity
+        where no single row is feasible. Mixtures that are equal go by fewer swaps, then the shorter
+        path.
+        """
+        best = _Best(value, self._budget, complete=self.is_whole)
+        for choice in self._choices:
+            if choice.ceiling < best.value:
+                break
+            choice.improve(best)
+        if best.first < 0:
+            return Mixture((), best.complete)
+        parts = (
+            RowShare(best.share / HUNDREDTHS, self._table.rows[best.first]),
+            RowShare((HUNDREDTHS - best.share) / HUNDREDTHS, self._table.rows[best.second]),
+        )
+        return Mixture(tuple(sorted(parts, key=lambda part: -part.share)), best.complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +184,7 @@ def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Bools:
     return np.asarray(path_us <= table.limit_us)
 
 
-class _Search:
+class _Choice:
     """All pairs of rows under one choice of batch sizes, the better row of a pair first."""
 
     def __init__(
@@ -179,6 +206,12 @@ class _Search:
         self.room = problem.workers - float(table.extra.sum()) + rounding
         fits = self.total <= self.room
         self.ceiling = float(self.quality[0]) if bool(fits.any()) else -np.inf
+
+    def try_rows(self, best: _Best) -> None:
+        """Beat `best` as far as any row alone can."""
+        if len(self.rows):
+            alone = np.arange(len(self.rows))
+            self._evaluate(best, alone, alone, np.full(len(alone), HUNDREDTHS))
 
     def improve(self, best: _Best) -> None:
         """Beat `best` as far as any pair can; the pairs of promising rows come first."""

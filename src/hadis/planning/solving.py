@@ -20,6 +20,7 @@ from hadis.planning import (
 )
 from hadis.planning.arranging import Arrangement
 from hadis.planning.feasibility import Feasibility
+from hadis.planning.formulation import Choice
 from hadis.planning.problems import Plan, PlanStatus, Problem, RowShare
 from hadis.planning.tables import Table
 from hadis.terms.profiles import ProfileRow
@@ -65,9 +66,10 @@ class _Found:
 
 def _best(problem: Problem, table: Table, assessed: Feasibility) -> _Found | None:
     """Return the best row or mixture that carries the demand in time; None when nothing does."""
+    search = blending.Search(problem, table) if problem.max_lanes > 1 else None
     found = None
     value = -math.inf
-    choice = formulation.choose(problem, table, assessed)
+    choice = _choose(problem, table, assessed, search)
     if choice is not None:
         mix = (RowShare(1.0, table.rows[choice.row]),)
         arrangement = arranging.arrange(problem, mix)
@@ -75,14 +77,24 @@ def _best(problem: Problem, table: Table, assessed: Feasibility) -> _Found | Non
             found = _Found(choice.status, mix, _staffed(problem, arrangement))
             value = float(table.quality[choice.row])
             value -= arranging.cost(problem, arrangement.workers)
-    if problem.max_lanes > 1:
-        blend = blending.mix(problem, table, value)
-        if blend is not None:
-            arrangement = arranging.arrange(problem, blend.parts)
-            if arrangement is not None:
-                status = PlanStatus.OPTIMAL if blend.proved else PlanStatus.FEASIBLE
-                found = _Found(status, blend.parts, _staffed(problem, arrangement))
-    return found
+    if search is None:
+        return found
+    blend = search.mixture(value)
+    status = PlanStatus.OPTIMAL if blend.proved else PlanStatus.FEASIBLE
+    arrangement = arranging.arrange(problem, blend.parts) if blend.parts else None
+    if arrangement is not None:
+        return _Found(status, blend.parts, _staffed(problem, arrangement))
+    return None if found is None else replace(found, status=status)
+
+
+def _choose(
+    problem: Problem, table: Table, assessed: Feasibility, search: blending.Search | None
+) -> Choice | None:
+    """Return the best single row. A search for mixtures has looked at all of them anyway."""
+    if search is None or not search.is_whole:
+        return formulation.choose(problem, table, assessed)
+    row = search.row()
+    return None if row is None else Choice(row, PlanStatus.OPTIMAL)
 
 
 def _staffed(problem: Problem, needed: Arrangement) -> Arrangement:
