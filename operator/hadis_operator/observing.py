@@ -7,6 +7,7 @@ holds as long, but only while its pod is ready: it is asked for nothing else tha
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ MAX_BYTES = 1024 * 1024
 """Of an answer: a router with 512 workers tells a tenth of it."""
 STUCK = (slots.Plight.CRASHING, slots.Plight.OUT_OF_MEMORY, slots.Plight.UNSCHEDULABLE)
 
+Turnstile = contextlib.AbstractAsyncContextManager[None]
 Status = TypeVar("Status", WorkerStatus, RouterStatus)
 LOG = logging.getLogger(__name__)
 
@@ -142,7 +144,6 @@ class Observer:
         self._clock = clock
         self._workers: dict[str, Heard[WorkerStatus]] = {}
         self._routers: dict[str, Heard[RouterStatus]] = {}
-        self._open = asyncio.Semaphore(AT_ONCE)
 
     async def look(self, pods: Iterable[Pod], *, ask_workers: bool = True) -> View:
         """Return the cascade as it is; `ask_workers` False asks the routers only."""
@@ -170,16 +171,20 @@ class Observer:
     async def _ask_all(
         self, pods: Mapping[str, Pod], kind: type[Status]
     ) -> dict[str, Status | None]:
-        told = await asyncio.gather(*(self._ask(pod, kind) for pod in pods.values()))
+        # Where all may go at once nobody is counted: it costs as much as reading an answer.
+        turnstile: Turnstile = contextlib.nullcontext()
+        if len(pods) > AT_ONCE:
+            turnstile = asyncio.Semaphore(AT_ONCE)
+        told = await asyncio.gather(*(self._ask(pod, kind, turnstile) for pod in pods.values()))
         return dict(zip(pods, told, strict=True))
 
-    async def _ask(self, pod: Pod, kind: type[Status]) -> Status | None:
+    async def _ask(self, pod: Pod, kind: type[Status], turnstile: Turnstile) -> Status | None:
         if not pod.address:
             return None
         url = _status_url(pod.at(ports.CONTROL_PORT))
         try:
             async with (
-                self._open,
+                turnstile,
                 self._session.get(
                     url,
                     headers=answers.HEADERS,

@@ -15,6 +15,8 @@ from hadis_operator.objects import Manifest
 from hadis_operator.storing import Place, Store
 
 SWEEP_EVERY_S = 30.0
+SWEEP_SHARE = 0.05
+"""Of the time that may go into sweeping: where there is much to list, sweeps come less often."""
 DEAF_AFTER = 2
 """Sweeps in a row that had to mend a kind of which nothing was heard in between before its watch is
 taken for deaf: one may have met an event that was still on its way."""
@@ -197,6 +199,11 @@ class Sweeper:
             for live in self._store.all(kind, place):
                 self._store.drop(kind, place, live["metadata"]["name"])
         return error
+
+
+def pause_s(took_s: float) -> float:
+    """Return the time until the next sweep after one that took so long."""
+    return max(SWEEP_EVERY_S, took_s / SWEEP_SHARE)
 
 
 async def kinds_are_there(api: Kube) -> bool:

@@ -329,3 +329,8 @@ async def test_a_sweep_keeps_to_its_namespaces(server: ApiServer, api: Kube) -> 
     await Sweeper(api, store, namespaces=["elsewhere"]).fill()
     assert [live["metadata"]["namespace"] for live in store.all(kube.CASCADES)] == ["elsewhere"]
     assert await sweeping.kinds_are_there(api)
+
+
+def test_sweeps_that_take_long_come_less_often() -> None:
+    assert sweeping.pause_s(0.2) == sweeping.SWEEP_EVERY_S
+    assert sweeping.pause_s(6.0) == pytest.approx(120.0)
