@@ -8,7 +8,7 @@ the loops that call it come back anyway.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -23,8 +23,8 @@ TIMEOUT_S = 4.0
 """Of a request. Below what lies between the renew deadline and the end of a lease (5 s), so that no
 write of a deposed leader can arrive after its successor has begun."""
 PAGE = 100
-"""Objects a page of a list. Reading a page keeps everything else waiting: a tenth of a second for a
-thousand objects of a few kilobytes."""
+"""Objects a page of a list. Reading a page keeps everything else waiting."""
+Rest = Callable[[], Awaitable[None]]
 MAX_WORDS_CHARS = 300
 _JSON = "application/json"
 _ONE_METADATA_ONLY = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -116,6 +116,10 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
     return _BY_NAME[(manifest["apiVersion"], manifest["kind"])]
 
 
+async def _no_rest() -> None:
+    """Go on at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
     """One way to write an object: the verb that it is counted under, and its request."""
@@ -185,8 +189,12 @@ class Kube:
         *,
         selector: str = "",
         metadata_only: bool = False,
+        rest: Rest = _no_rest,
     ) -> tuple[list[Manifest], str]:
-        """Return the objects of a namespace (None: of all) and the resource version of the list."""
+        """Return the objects of a namespace (None: of all) and the resource version of the list.
+
+        `rest` is awaited between two pages: reading them keeps everything else waiting.
+        """
         items: list[Manifest] = []
         query = {"limit": str(PAGE)}
         if selector:
@@ -203,6 +211,7 @@ class Kube:
             if not metadata.get("continue"):
                 return items, str(metadata.get("resourceVersion", "0"))
             query["continue"] = metadata["continue"]
+            await rest()
 
     async def apply(
         self, manifest: Manifest, *, manager: str, part: str = "", uid: str | None = None

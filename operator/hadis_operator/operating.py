@@ -54,6 +54,8 @@ class Operator:
         self._swept_term = -1
         self._stopping = False
         self._sweep_now = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._hurry.set()
 
     def unhealthy(self) -> str | None:
         """Return why this process should be replaced; None while everything still attempts."""
@@ -121,7 +123,10 @@ class Operator:
             failed=self._sweep_now.set,
         )
         sweeper = self._sweeper = Sweeper(
-            api, self._store, namespaces=self._installation.watch_namespaces
+            api,
+            self._store,
+            namespaces=self._installation.watch_namespaces,
+            hurry=self._hurry,
         )
         running = [
             _begin(elector.run(), "election"),
@@ -155,6 +160,7 @@ class Operator:
 
     def _role_changed(self) -> None:
         self._sweep_now.set()
+        self._hurry.set()
         if self._supervisor is not None:
             self._supervisor.wake_all()
 
@@ -188,6 +194,9 @@ class Operator:
         while True:
             self._sweep_now.clear()
             term = self._elector.terms if self._elector is not None else -1
+            # A new leader waits for its sweep; whatever is listed later is no more than a check.
+            if self._swept_term == term:
+                self._hurry.clear()
             began_s = self._clock()
             try:
                 is_deaf = await sweeper.sweep()

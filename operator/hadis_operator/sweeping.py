@@ -5,6 +5,8 @@ to go deaf. A list of names and versions is cheap; whatever it knows better than
 fetched, whatever it lacks is dropped.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from hadis_operator.storing import Place, Store
 SWEEP_EVERY_S = 30.0
 SWEEP_SHARE = 0.05
 """Of the time that may go into sweeping: where there is much to list, sweeps come less often."""
+REST_S = 0.2
+"""Between two pages of a sweep that nobody waits for. A thousand slots make a second of reading,
+which would all at once be missing to the cycles that are due."""
 DEAF_AFTER = 2
 """Sweeps in a row that had to mend a kind of which nothing was heard in between before its watch is
 taken for deaf: one may have met an event that was still on its way."""
@@ -63,14 +68,24 @@ def compare(
 class Sweeper:
     """Compares the store with the cluster. `mended` counts by plural what watches had missed.
 
+    A sweep takes its time while there is a `hurry` that is not set.
+
     Of several watched namespaces one may become unreadable, because it is deleted and its Role with
     it. It is forgotten, as if nothing were in it, and looked at again with every sweep; what the
     others hold has nothing to do with it.
     """
 
-    def __init__(self, api: Kube, store: Store, *, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        api: Kube,
+        store: Store,
+        *,
+        namespaces: Sequence[str] = (),
+        hurry: asyncio.Event | None = None,
+    ) -> None:
         self._api = api
         self._store = store
+        self._hurry = hurry
         self._places: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._in_a_row: dict[tuple[str, str | None], int] = {}
         self._heard: set[tuple[str, str | None]] = set()
@@ -128,6 +143,7 @@ class Sweeper:
         is_deaf = False
         for kind in watching.WATCHED:
             found = await self._mend(kind, place)
+            await self._rest()
             count = len(found.missed) + len(found.gone)
             self.mended[kind.plural] = self.mended.get(kind.plural, 0) + count
             watch = (kind.plural, place)
@@ -138,7 +154,11 @@ class Sweeper:
 
     async def _mend(self, kind: Kind, place: str | None) -> Findings:
         listed, version = await self._api.list(
-            kind, place, selector=watching.selector_of(kind), metadata_only=True
+            kind,
+            place,
+            selector=watching.selector_of(kind),
+            metadata_only=True,
+            rest=self._rest,
         )
         known = list(self._store.all(kind, place))
         found = compare(kind, listed, int(version) if version.isdigit() else 0, known)
@@ -157,6 +177,14 @@ class Sweeper:
                 len(found.gone),
             )
         return found
+
+    async def _rest(self) -> None:
+        """Leave a moment to everybody else, unless somebody waits for this sweep."""
+        if self._hurry is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                await self._hurry.wait()
 
     async def _fill(self, place: str | None) -> None:
         """Put all of a namespace into the store at once, and the cascades last.

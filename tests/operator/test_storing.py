@@ -1,5 +1,6 @@
 """What the store keeps, whom it tells, and how a sweep mends what watches missed."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -334,3 +335,16 @@ async def test_a_sweep_keeps_to_its_namespaces(server: ApiServer, api: Kube) -> 
 def test_sweeps_that_take_long_come_less_often() -> None:
     assert sweeping.pause_s(0.2) == sweeping.SWEEP_EVERY_S
     assert sweeping.pause_s(6.0) == pytest.approx(120.0)
+
+
+async def test_a_sweep_takes_its_time_until_somebody_waits_for_it(
+    server: ApiServer, api: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "REST_S", 60.0)
+    server.put(clusters.a_live_cascade())
+    hurry = asyncio.Event()
+    sweep = asyncio.create_task(Sweeper(api, Store(), hurry=hurry).sweep())
+    done, _ = await asyncio.wait([sweep], timeout=0.5)
+    assert not done
+    hurry.set()
+    assert not await asyncio.wait_for(sweep, 10.0)
