@@ -26,7 +26,7 @@ from hadis_operator.objects import Manifest
 from hadis_operator.settings import Settings
 from hadis_operator.storing import CascadeKey, Store
 from hadis_operator.supervising import Supervisor
-from hadis_operator.sweeping import Sweeper, kinds_are_there, pause_s
+from hadis_operator.sweeping import SWEEP_EVERY_S, Sweeper, kinds_are_there
 from hadis_operator.watching import Watcher
 
 STUCK_AFTER_S = 180.0
@@ -197,7 +197,6 @@ class Operator:
             # A new leader waits for its sweep; whatever is listed later is no more than a check.
             if self._swept_term == term:
                 self._hurry.clear()
-            began_s = self._clock()
             try:
                 is_deaf = await sweeper.sweep()
             except ClusterTrouble as error:
@@ -210,7 +209,7 @@ class Operator:
                 LOG.warning("a watch has gone deaf; all of them begin anew")
                 watcher.restart()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s(self._clock() - began_s)):
+                async with asyncio.timeout(SWEEP_EVERY_S):
                     await self._sweep_now.wait()
 
     async def _read_cluster(self, api: Kube, sweeper: Sweeper) -> None:

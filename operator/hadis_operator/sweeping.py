@@ -8,6 +8,7 @@ fetched, whatever it lacks is dropped.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,11 @@ from hadis_operator.objects import Manifest
 from hadis_operator.storing import Place, Store
 
 SWEEP_EVERY_S = 30.0
-SWEEP_SHARE = 0.05
-"""Of the time that may go into sweeping: where there is much to list, sweeps come less often."""
-REST_S = 0.2
-"""Between two pages of a sweep that nobody waits for. A thousand slots make a second of reading,
-which would all at once be missing to the cycles that are due."""
+REST_TIMES = 4.0
+"""For how many times as long as a page has taken a sweep rests, while nobody waits for it. A
+thousand slots make a second of reading, which all at once would be missing to cycles that are due.
+"""
+LONGEST_REST_S = 1.0
 DEAF_AFTER = 2
 """Sweeps in a row that had to mend a kind of which nothing was heard in between before its watch is
 taken for deaf: one may have met an event that was still on its way."""
@@ -86,6 +87,7 @@ class Sweeper:
         self._api = api
         self._store = store
         self._hurry = hurry
+        self._rested_s = time.monotonic()
         self._places: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._in_a_row: dict[tuple[str, str | None], int] = {}
         self._heard: set[tuple[str, str | None]] = set()
@@ -123,6 +125,7 @@ class Sweeper:
     async def sweep(self) -> bool:
         """Mend the store once; return whether a watch seems to be deaf. Raises ClusterTrouble."""
         is_deaf = False
+        self._rested_s = time.monotonic()
         for place in self._places:
             try:
                 if place in self._lost:
@@ -180,11 +183,12 @@ class Sweeper:
 
     async def _rest(self) -> None:
         """Leave a moment to everybody else, unless somebody waits for this sweep."""
-        if self._hurry is None:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REST_S):
-                await self._hurry.wait()
+        if self._hurry is not None:
+            worked_s = time.monotonic() - self._rested_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(REST_TIMES * worked_s, LONGEST_REST_S)):
+                    await self._hurry.wait()
+        self._rested_s = time.monotonic()
 
     async def _fill(self, place: str | None) -> None:
         """Put all of a namespace into the store at once, and the cascades last.
@@ -227,11 +231,6 @@ class Sweeper:
             for live in self._store.all(kind, place):
                 self._store.drop(kind, place, live["metadata"]["name"])
         return error
-
-
-def pause_s(took_s: float) -> float:
-    """Return the time until the next sweep after one that took so long."""
-    return max(SWEEP_EVERY_S, took_s / SWEEP_SHARE)
 
 
 async def kinds_are_there(api: Kube) -> bool:

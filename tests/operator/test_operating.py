@@ -63,7 +63,7 @@ async def running(
     """An operator that has begun while the API is away."""
     for module in (electing, operating):
         monkeypatch.setattr(module, "RETRY_S", 0.02)
-    monkeypatch.setattr(operating, "pause_s", lambda _: 0.05)
+    monkeypatch.setattr(operating, "SWEEP_EVERY_S", 0.05)
     monkeypatch.setattr(Blind, "followed", [], raising=False)
     monkeypatch.setattr(operating, "Watcher", Blind)
     server.down = True
