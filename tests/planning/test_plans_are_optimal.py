@@ -1,5 +1,6 @@
 """Plans against exhaustive enumeration over every row, batch size and share."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from hadis.planning import arranging, blending, feasibility, formulation, solving, tables
 from hadis.planning.problems import Plan, PlanStatus, Problem
 from hadis.profiling import pruning
-from hadis.terms.profiles import ProfileRow
+from hadis.terms.profiles import Deliver, ProfileRow
 from support import enumeration
-from support.random_problems import a_random_problem, with_a_past
+from support.profiles import a_profile, a_row
+from support.random_problems import a_random_problem, with_a_past, with_other_times
 
 SINGLE_PROBLEMS = 1000
 MIXED_PROBLEMS = 60
@@ -63,6 +65,75 @@ def test_one_lane_is_the_best_row_after_what_its_swaps_cost(first: int) -> None:
         assert enumeration.swaps(problem, plan.workers) == fewest, seed
 
 
+@pytest.mark.parametrize("first", range(0, SINGLE_PROBLEMS // 2, BATCH))
+def test_one_lane_is_the_best_row_whatever_times_a_shell_states(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        problem = with_other_times(with_a_past(a_random_problem(seed), seed), seed)
+        want = enumeration.best_single(problem)
+        plan = solving.solve(problem)
+        assert (plan.status is PlanStatus.OVERLOAD) == (want is None), seed
+        if want is not None:
+            assert worth(problem, plan) == pytest.approx(want, abs=1e-5), seed
+
+
+def test_two_lanes_are_the_best_mixture_whatever_times_a_shell_states() -> None:
+    for seed in range(20):
+        problem = a_random_problem(seed, most_rows=7, lanes=2)
+        problem = with_other_times(with_a_past(problem, seed), seed)
+        want = enumeration.best_mixture(problem)
+        plan = solving.solve(problem)
+        assert (plan.status is PlanStatus.OVERLOAD) == (want is None), seed
+        if want is not None:
+            assert worth(problem, plan) == pytest.approx(want, abs=1e-5), seed
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_table_that_is_searched_in_pieces_gives_the_best_mixture(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As with tables of hundreds of rows: promising ones first, in blocks, in chunks.
+    for name, value in {"FIRST": 5, "BLOCK": 4, "CHUNK": 50, "HUNDREDTHS": 20}.items():
+        monkeypatch.setattr(blending, name, value)
+    problem = a_random_problem(seed, most_rows=16, lanes=2)
+    want = enumeration.best_mixture(problem, parts=20)
+    plan = solving.solve(problem)
+    assert (plan.status is PlanStatus.OVERLOAD) == (want is None)
+    if want is not None:
+        assert worth(problem, plan) == pytest.approx(want, abs=1e-5)
+
+
+def test_where_images_wait_and_choices_are_many_a_plan_holds_and_says_what_was_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blending, "MOST_PAIRS", 0)
+    told = 0
+    for seed in range(60):
+        problem = with_other_times(a_random_problem(seed, lanes=2), seed)
+        plan = solving.solve(problem)
+        if plan.status is PlanStatus.OVERLOAD:
+            continue
+        assert arranging.arrange(problem, plan.mix) is not None, seed
+        assert worth(problem, plan) >= (enumeration.best_single(problem) or -math.inf) - 1e-5, seed
+        is_told = solving.MANY_CHOICES in plan.reasons.notes
+        assert is_told == (plan.status is PlanStatus.FEASIBLE), seed
+        told += is_told
+    assert told > 5
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_batch_that_saves_time_only_where_images_are_scored_hides_no_other(lanes: int) -> None:
+    profile = a_profile(
+        {"small": {1: 0.5}, "large": {1: 1.0, 2: 2.02}},
+        [a_row("small", "large", direct=1.0, rejected=0.0)],
+        deliver=Deliver.HEAVY,
+        scoring_s={1: 0.05, 2: 0.055},
+    )
+    problem = Problem(profile, demand_per_s=1.0, workers=1, slo_s=10.0, max_lanes=lanes)
+    plan = solving.solve(problem)
+    assert plan.status is PlanStatus.OPTIMAL
+    assert plan.batch == {"large": 1}
+
+
 @pytest.mark.parametrize("first", range(0, MIXED_PROBLEMS, 10))
 @pytest.mark.parametrize("has_a_past", [False, True], ids=["idle", "at work"])
 def test_two_lanes_are_the_best_mixture_in_hundredths(first: int, has_a_past: bool) -> None:
@@ -80,12 +151,13 @@ def test_two_lanes_are_the_best_mixture_in_hundredths(first: int, has_a_past: bo
 
 
 @pytest.mark.parametrize("first", range(0, SINGLE_PROBLEMS // 2, BATCH))
-def test_the_search_for_mixtures_finds_the_row_that_the_integer_program_chooses(first: int) -> None:
+def test_looking_at_all_rows_finds_the_one_that_the_integer_program_chooses(first: int) -> None:
     for seed in range(first, first + BATCH):
         problem = with_a_past(a_random_problem(seed, lanes=2), seed)
         table = tables.build(problem, problem.profile.rows)
-        choice = formulation.choose(problem, table, feasibility.assess(problem, table))
-        row = blending.Search(problem, table).row()
+        assessed = feasibility.assess(problem, table)
+        choice = formulation.choose(problem, table, assessed)
+        row = feasibility.best_row(table, assessed)
         assert (row is None) == (choice is None), seed
         if row is None or choice is None:
             continue

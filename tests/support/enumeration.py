@@ -17,12 +17,12 @@ def best_single(problem: Problem) -> float | None:
     return _best(worth(problem, [(1.0, row)]) for row in problem.profile.rows)
 
 
-def best_mixture(problem: Problem) -> float | None:
-    """The best worth of any two rows with shares in hundredths, or of one row."""
+def best_mixture(problem: Problem, *, parts: int = 100) -> float | None:
+    """The best worth of any two rows with shares in hundredths (or `parts`), or of one row."""
     found = [best_single(problem)]
     for first, second in itertools.combinations(problem.profile.rows, 2):
-        for share in range(1, 100):
-            found.append(worth(problem, [(share / 100, first), (1 - share / 100, second)]))
+        for share in range(1, parts):
+            found.append(worth(problem, [(share / parts, first), (1 - share / parts, second)]))
     return _best(found)
 
 
@@ -117,7 +117,7 @@ def _names(problem: Problem) -> list[str]:
 
 def _wait_s(problem: Problem, mix: Mix, name: str) -> float:
     queue = problem.queue.get(name, 0)  # type: ignore[call-overload]
-    if not queue:
+    if not queue or not problem.queue_safety_factor:
         return 0.0
     ratio = sum(share * r for share, row in mix for n, r, _ in stages(problem, row) if n == name)
     arrival = problem.arrival_per_s.get(name, problem.demand_per_s * ratio)  # type: ignore[call-overload]

@@ -10,7 +10,9 @@ from hadis.terms.profiles import Deliver
 from support.profiles import FID, FULFILMENT, a_profile, a_row
 
 
-def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Problem:
+def a_random_problem(
+    seed: int, *, least_rows: int = 1, most_rows: int = 24, lanes: int = 1
+) -> Problem:
     """A problem that is feasible in about two cases of three."""
     draw = random.Random(seed)
     quality = draw.choice((FID, FULFILMENT))
@@ -26,7 +28,7 @@ def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Probl
         for before, after in itertools.pairwise(ordered):
             latencies[name][after] = max(latencies[name][after], latencies[name][before])
     rows = []
-    for _ in range(draw.randint(1, most_rows)):
+    for _ in range(draw.randint(least_rows, most_rows)):
         light, heavy = sorted(draw.choices(names, k=2))
         rows.append(
             a_row(
@@ -44,7 +46,9 @@ def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Probl
             rows,
             quality=quality,
             deliver=draw.choice(tuple(Deliver)),
-            scoring_s=draw.choice(({}, {1: 0.05, 2: 0.08, 4: 0.15, 8: 0.3})),
+            scoring_s=draw.choice(
+                ({}, {1: 0.05, 2: 0.08, 4: 0.15, 8: 0.3}, {1: 0.4, 2: 0.45, 4: 0.5, 8: 0.6})
+            ),
         ),
         demand_per_s=round(draw.choice((0.0, draw.uniform(0.1, 3), draw.uniform(3, 20))), 2),
         workers=draw.randint(1, 12),
@@ -52,6 +56,19 @@ def a_random_problem(seed: int, *, most_rows: int = 24, lanes: int = 1) -> Probl
         queue={ModelName(name): draw.randint(0, 3) for name in names if draw.random() < 0.2},
         max_lanes=lanes,
         utilisation_limit=draw.choice((1.0, 0.8)),
+    )
+
+
+def with_other_times(problem: Problem, seed: int) -> Problem:
+    """The same problem with the times that a shell may state: scale, overhead, factor, arrivals."""
+    draw = random.Random(seed)
+    names = [model.name for model in problem.profile.models]
+    return replace(
+        problem,
+        latency_scale=draw.choice((1.0, 0.7, 1.3)),
+        overhead_s=draw.choice((None, 0.0, 0.2)),
+        queue_safety_factor=draw.choice((0.0, 1.0, 2.0)),
+        arrival_per_s={n: round(draw.uniform(0.1, 5), 2) for n in names if draw.random() < 0.2},
     )
 
 

@@ -1,4 +1,4 @@
-"""Two lanes: the best row, and the best mixture of two rows, where workers come only whole.
+"""Two lanes: the best mixture of two rows, where workers come only whole.
 
 A mixture sends a share of the demand, in hundredths, along each of two rows; loads add up per model
 before they are rounded to workers, the quality is interpolated linearly, and swaps cost what they
@@ -10,7 +10,8 @@ the bar is high from the start.
 """
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -31,6 +32,9 @@ GAIN = 1e-9
 """Smaller gains in quality are rounding errors and not worth a second lane."""
 EVALUATIONS_PER_S = 4_000_000
 """How a time limit becomes a limit of work, as nothing here reads a clock."""
+MOST_PAIRS = 4_000_000
+"""Pairs of rows, over all choices of batch sizes, that are bounded where images wait: about a tenth
+of a second."""
 MOST_CHOICES = 4096
 """Choices of batch sizes up to which all are searched."""
 
@@ -67,7 +71,7 @@ class _Best:
 
 
 class Search:
-    """The rows and mixtures of a table, choice by choice of batch sizes.
+    """The mixtures of a table's rows, choice by choice of batch sizes.
 
     `is_whole` is False where there are too many choices to search them all: what is found may then
     not be the best.
@@ -76,21 +80,10 @@ class Search:
     def __init__(self, problem: Problem, table: Table) -> None:
         self._table = table
         self._budget = int(problem.time_limit_s * EVALUATIONS_PER_S)
-        choices, self.is_whole = _batches(problem, table)
         sums = _Sums.of(table)
+        choices, self.is_whole = _batches(problem, table, sums)
         parts = [_Choice(problem, table, sums, *choice) for choice in choices]
         self._choices = sorted(parts, key=lambda choice: -choice.ceiling)
-
-    def row(self) -> int | None:
-        """Return the best row that is feasible alone, by number; None when no row is.
-
-        The best in quality less the cost of swaps; of equal ones that with the fewest swaps, then
-        the shortest path.
-        """
-        best = _Best(-np.inf, self._budget)
-        for choice in self._choices:
-            choice.try_rows(best)
-        return None if best.first < 0 else best.first
 
     def mixture(self, value: float) -> Mixture:
         """Return the best mixture of two rows, empty when none beats what is already there.
@@ -132,29 +125,43 @@ class _Sums:
         )
 
 
-def _batches(problem: Problem, table: Table) -> tuple[list[tuple[Ints, Ints]], bool]:
+def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[Ints, Ints]], bool]:
     """Return batch numbers a model, each with the rows that may be in time under them.
 
-    A choice is left out when another has larger batches everywhere and loses no row by it: it
-    carries more. False, when there are too many to search them all.
+    A choice is left out when another has larger batches everywhere, loses no row by it and keeps
+    workers no busier with any: where images are scored a larger batch may save time only then.
+    Where anything waits that is no proof: how long depends on what a mixture sends where, and the
+    smaller batches may be those that are in time. Then none is left out, as long as they are few.
+    False, when there are too many to search them all.
     """
+    waits = _has_queues(problem)
     wait_us = _shortest_waits_us(problem, table)
     used = {int(i) for i in table.model[table.uses]}
     offered = [range(len(b)) if i in used else range(1) for i, b in enumerate(table.batches)]
     is_whole = int(np.prod([len(choices) for choices in offered])) <= MOST_CHOICES
     if not is_whole:
         offered = [range(0, len(choices), max(len(choices) - 1, 1)) for choices in offered]
-    found: list[tuple[Ints, Bools]] = []
+    count = int(np.prod([len(choices) for choices in offered]))
+    leaves_out = not waits or count * len(table.rows) ** 2 > MOST_PAIRS
+    number = np.arange(len(table.models))
+    found: list[tuple[Ints, Bools, Floats]] = []
     for chosen in sorted(itertools.product(*offered), reverse=True)[:MOST_CHOICES]:
         positions = np.array(chosen, dtype=np.int64)
         rows = _in_time(table, positions, wait_us)
-        covered = any(
-            bool((larger >= positions).all()) and not bool((rows & ~kept).any())
-            for larger, kept in found
+        if not rows.any():
+            continue
+        load = sums.load[:, number, positions]
+        covered = leaves_out and any(
+            bool((larger >= positions).all())
+            and not bool((rows & ~kept).any())
+            and bool((least[rows] <= load[rows] + tables.ROUNDING).all())
+            for larger, kept, least in found
         )
-        if rows.any() and not covered:
-            found.append((positions, rows))
-    return [(positions, np.flatnonzero(rows)) for positions, rows in found], is_whole
+        if not covered:
+            found.append((positions, rows, load))
+        elif waits:
+            is_whole = False
+    return [(positions, np.flatnonzero(rows)) for positions, rows, _ in found], is_whole
 
 
 def _shortest_waits_us(problem: Problem, table: Table) -> Ints:
@@ -173,8 +180,14 @@ def _little_us(problem: Problem, table: Table, arriving: Floats) -> Ints:
         if name in problem.arrival_per_s:
             arrival[:, i] = problem.arrival_per_s[name]
     with np.errstate(divide="ignore", invalid="ignore"):
+        # A factor of 0 stands for no wait at all, also where nothing arrives.
+        queue = queue if problem.queue_safety_factor > 0.0 else np.zeros_like(queue)
         wait_s = np.where(queue > 0.0, problem.queue_safety_factor * queue / arrival, 0.0)
     return tables.in_us(wait_s)
+
+
+def _has_queues(problem: Problem) -> bool:
+    return problem.queue_safety_factor > 0.0 and any(problem.queue.values())
 
 
 def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Bools:
@@ -198,20 +211,23 @@ class _Choice:
         self.load = sums.load[self.rows][:, number, positions]
         self.uses = sums.uses[self.rows]
         # Where anything waits, the path depends on what the whole mixture sends to a model.
-        self.waits = any(problem.queue.values())
+        self.waits = _has_queues(problem)
         self.ratio = sums.ratio[self.rows]
         self.batch_us = sums.batch_us[self.rows][:, number, positions].sum(axis=1)
         self.total = self.load.sum(axis=1) / problem.utilisation_limit
         rounding = len(table.models) * tables.ROUNDING
         self.room = problem.workers - float(table.extra.sum()) + rounding
-        fits = self.total <= self.room
-        self.ceiling = float(self.quality[0]) if bool(fits.any()) else -np.inf
+        self.ceiling = self._ceiling()
 
-    def try_rows(self, best: _Best) -> None:
-        """Beat `best` as far as any row alone can."""
-        if len(self.rows):
-            alone = np.arange(len(self.rows))
-            self._evaluate(best, alone, alone, np.full(len(alone), HUNDREDTHS))
+    def _ceiling(self) -> float:
+        """Return the quality that no mixture exceeds: the best if workers could be split."""
+        order = np.argsort(self.total, kind="stable")
+        quality = self.quality[order]
+        is_better = np.diff(np.maximum.accumulate(quality), prepend=-np.inf) > 0.0
+        hull = self._hull(order[is_better].tolist())
+        if self.total[hull[0]] > self.room:
+            return -math.inf
+        return float(np.interp(self.room, self.total[hull], self.quality[hull]))
 
     def improve(self, best: _Best) -> None:
         """Beat `best` as far as any pair can; the pairs of promising rows come first."""
@@ -228,16 +244,20 @@ class _Choice:
 
     def _promising(self) -> Ints:
         """Return the rows that lie closest to the upper envelope of quality over load."""
-        order = np.argsort(self.total, kind="stable")
+        hull = self._hull(np.argsort(self.total, kind="stable").tolist())
+        envelope = np.interp(self.total, self.total[hull], self.quality[hull])
+        closest = np.argsort(envelope - self.quality, kind="stable")[:FIRST]
+        return np.sort(closest)
+
+    def _hull(self, rows: Iterable[int]) -> list[int]:
+        """Return which of rows by ascending load make the upper envelope of quality over load."""
         hull: list[int] = []
-        for row in order.tolist():
+        for row in rows:
             while len(hull) > 1 and self._is_below(hull[-2], hull[-1], row):
                 hull.pop()
             if not hull or self.quality[row] > self.quality[hull[-1]]:
                 hull.append(row)
-        envelope = np.interp(self.total, self.total[hull], self.quality[hull])
-        closest = np.argsort(envelope - self.quality, kind="stable")[:FIRST]
-        return np.sort(closest)
+        return hull
 
     def _is_below(self, left: int, middle: int, right: int) -> bool:
         rise = (self.quality[right] - self.quality[left]) * (self.total[middle] - self.total[left])

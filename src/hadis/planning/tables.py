@@ -248,9 +248,10 @@ def _waits_s(
 ) -> Floats:
     """Return the seconds that each row's stages wait in their queues, by Little's law.
 
-    A queue that nothing arrives at never drains by that law: an infinite wait.
+    A queue that nothing arrives at never drains by that law: an infinite wait. A safety factor of 0
+    stands for no wait at all.
     """
-    if not any(problem.queue.values()):
+    if not problem.queue_safety_factor or not any(problem.queue.values()):
         return np.zeros(ratio.shape)
     if shares is None:
         same = model[:, :1] == model[:, 1:]

@@ -1,8 +1,9 @@
 """Which rows and which candidate models are worth keeping.
 
 Rows: within a pair, a row goes only when another one is no worse in both route ratios and in
-quality, so that no plan of one or two lanes changes. Models: the three rules of section 4.2, which
-save profiling time and may cost quality; they are applied before anything is swept.
+quality, so that no plan of one or two lanes changes while nothing waits. Models: the three rules of
+section 4.2, which save profiling time and may cost quality; they are applied before anything is
+swept.
 """
 
 import math
