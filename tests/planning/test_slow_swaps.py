@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from hadis.planning import cycles
+from hadis.planning import cycles, observing
 from hadis.planning.cycles import CycleInput, CycleOutput, CycleState
 from hadis.planning.problems import PlanStatus
 from hadis.planning.snapshots import ObservedRouter, ObservedWorker, Snapshot
 from hadis.terms.assignments import Role
+from hadis.terms.cascades import OnOverload, PlannerSettings
 from hadis.terms.ids import ModelName, WorkerName
 from support.cascades import a_cascade
 from support.profiles import a_scenes_profile
@@ -24,20 +25,23 @@ class Fleet:
 
     def __init__(self, swap_s: float = SWAP_S) -> None:
         self.swap_s = {ModelName(name): swap_s for name in ("xs", "s", "m", "l")}
+        self.cascade = CASCADE
         self.holds: dict[str, str] = {}
         self.ready_at_s: dict[str, float] = {}
         self.state, self.now_s, self.arrived = CycleState(), 0.0, 0
         self.output: CycleOutput | None = None
 
+    def given(self) -> CycleInput:
+        """What a cycle would get now."""
+        router = ObservedRouter(uid="r", arrived=self.arrived, planned=self.arrived)
+        snapshot = Snapshot(self.now_s, tuple(self._workers()), (router,))
+        return CycleInput(self.cascade, PROFILE, snapshot, self.state, swap_s=self.swap_s)
+
     def step(self, rate: float) -> CycleOutput:
         """Five seconds at `rate`, then a cycle."""
         self.arrived += round(5.0 * rate)
         self.now_s += 5.0
-        router = ObservedRouter(uid="r", arrived=self.arrived, planned=self.arrived)
-        snapshot = Snapshot(self.now_s, tuple(self._workers()), (router,))
-        self.output = cycles.run_cycle(
-            CycleInput(CASCADE, PROFILE, snapshot, self.state, swap_s=self.swap_s)
-        )
+        self.output = cycles.run_cycle(self.given())
         self.state = self.output.state
         for name, assignment in self.output.assignments.items():
             model = str(assignment.model)
@@ -112,10 +116,33 @@ def test_thresholds_follow_a_burst_before_any_worker_has_swapped(calm: Fleet) ->
     assert before is not None
     calm.step(24.0)
     burst = calm.step(24.0)
-    assert burst.plan.heavy_ratio + burst.plan.light_ratio > 0
     assert burst.plan.quality < before.plan.quality
     assert burst.plan.status is not PlanStatus.OVERLOAD
     assert calm.ready("l") >= before.plan.workers.get(ModelName("l"), 0) - 3
+
+
+def test_an_overload_that_is_to_be_shed_keeps_models_and_quality(calm: Fleet) -> None:
+    settings = PlannerSettings(on_overload=OnOverload.SHED)
+    calm.cascade = a_cascade("xs", "s", "m", "l", workers=WORKERS, planner=settings)
+    before, held = calm.step(2.0), dict(calm.holds)
+    for _ in range(3):
+        shed = calm.step(10_000.0)
+        assert shed.plan.status is PlanStatus.OVERLOAD
+        assert shed.plan.quality >= before.plan.quality - 0.02
+    assert calm.holds == held
+
+
+def test_ratios_are_not_trusted_while_thresholds_still_move(calm: Fleet) -> None:
+    calm.step(2.0)
+    lanes = calm.state.serving.lanes if calm.state.serving else ()
+    calm.step(24.0)
+    assert calm.state.serving is not None
+    assert calm.state.serving.lanes != lanes
+    assert calm.state.tuned_at_s == calm.now_s
+    given = calm.given()
+    assert not observing._ratios_are_trusted(given)
+    later = replace(given.snapshot, now_s=calm.now_s + CASCADE.slo_s + 1.0)
+    assert observing._ratios_are_trusted(replace(given, snapshot=later))
 
 
 def test_the_lightest_model_has_room_in_reserve(calm: Fleet) -> None:

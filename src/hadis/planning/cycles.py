@@ -25,11 +25,11 @@ from hadis.planning import (
 from hadis.planning.caching import PlanCache
 from hadis.planning.deciding import Decision
 from hadis.planning.forecasting import Forecast
-from hadis.planning.problems import Plan, Problem
+from hadis.planning.problems import Plan, PlanStatus, Problem
 from hadis.planning.solving import Clock
 from hadis.planning.states import CycleInput, CycleOutput, CycleState
 from hadis.terms.assignments import Lane
-from hadis.terms.cascades import PlannerMode
+from hadis.terms.cascades import OnOverload, PlannerMode
 from hadis.terms.ids import ModelName, WorkerName
 
 __all__ = ["CycleInput", "CycleOutput", "CycleState", "run_cycle"]
@@ -90,6 +90,7 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
             basis=_basis(given, problem.workers),
             plan=applied.plan,
             serving=serving,
+            tuned_at_s=_tuned_at_s(given, state, serving),
             tenure=applied.tenure,
             routing=issued.routing,
             assignments={**state.assignments, **issued.assignments},
@@ -147,6 +148,11 @@ def _decide(
         return Decision(pinned, changed, "pinned", state.tenure)
     if _is_slow(given):
         plan = pacing.aim(problem, forecast, clock=solver.clock)
+        sheds = planner.on_overload is OnOverload.SHED
+        if sheds and current is not None and plan.status is PlanStatus.OVERLOAD:
+            now = replace(problem, demand_per_s=forecast.mean_per_s)
+            held = solving.refresh(now, current)
+            return Decision(held, False, deciding.SHEDS, state.tenure)
         changed = current is None or plan.workers != current.workers
         return Decision(plan, changed, "the models that the demand will need", state.tenure)
     return deciding.decide(
@@ -197,7 +203,18 @@ def _tuned(
     ready = stating.as_it_is(problem, given.snapshot, placed)
     if ready is None:
         return None
-    return pacing.serve(replace(ready, demand_per_s=forecast.mean_per_s), state.serving)
+    return pacing.serve(
+        replace(ready, demand_per_s=forecast.mean_per_s),
+        state.serving,
+        on_overload=given.cascade.planner.on_overload,
+    )
+
+
+def _tuned_at_s(given: CycleInput, state: CycleState, serving: Plan | None) -> float:
+    """Return when what the ready workers serve last changed."""
+    before = None if state.serving is None else state.serving.lanes
+    now = None if serving is None else serving.lanes
+    return state.tuned_at_s if now == before else given.snapshot.now_s
 
 
 def _lanes(

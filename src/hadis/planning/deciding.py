@@ -35,6 +35,7 @@ WORTHWHILE_RELIEF = 0.1
 A share of what is served and not of the demand: under a flood every plan violates nearly all.
 """
 
+SHEDS = "sheds what the plan in force cannot carry"
 Solve = Callable[[Problem], Plan]
 
 
@@ -206,7 +207,7 @@ def _overload(
     missed = _missed(hold, held)
     kept = _restated(held, candidate, missed=missed)
     if same_size and on_overload is OnOverload.SHED:
-        return Decision(kept, False, "sheds what the plan in force cannot carry", tenure)
+        return Decision(kept, False, SHEDS, tenure)
     on_time = 1.0 - candidate.reasons.predicted_violation_ratio
     is_relief = on_time >= (1.0 + WORTHWHILE_RELIEF) * (1.0 - missed)
     if same_size and (_same(candidate, held) or not is_relief):

@@ -123,10 +123,12 @@ def _measured_mix(given: CycleInput) -> tuple[RowShare, ...]:
 
 def _ratios_are_trusted(given: CycleInput) -> bool:
     """Whether the routers follow the plan in force, undisturbed by overload or a change."""
-    state, settled_s = given.state, given.snapshot.now_s - given.state.tenure.changed_at_s
+    state = given.state
+    plan = state.serving or state.plan
+    settled_s = given.snapshot.now_s - max(state.tenure.changed_at_s, state.tuned_at_s)
     return (
-        state.plan is not None
-        and state.plan.status is not PlanStatus.OVERLOAD
+        plan is not None
+        and plan.status is not PlanStatus.OVERLOAD
         and state.progress >= 1.0
         and settled_s >= given.cascade.slo_s
     )

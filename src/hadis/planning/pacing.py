@@ -13,6 +13,7 @@ from hadis.planning import deciding, solving, tables
 from hadis.planning.forecasting import Forecast
 from hadis.planning.problems import Plan, PlanStatus, Problem
 from hadis.planning.solving import Clock
+from hadis.terms.cascades import OnOverload
 from hadis.terms.ids import ModelName
 
 ROOM = 0.15
@@ -43,16 +44,22 @@ def aim(problem: Problem, forecast: Forecast, *, clock: Clock | None = None) -> 
     return _with_pool(problem, plan, lightest, math.ceil(room - tables.ROUNDING))
 
 
-def serve(problem: Problem, serving: Plan | None) -> Plan:
+def serve(
+    problem: Problem, serving: Plan | None, *, on_overload: OnOverload = OnOverload.DEGRADE
+) -> Plan:
     """Return the best use of the ready workers, `problem.pools`.
 
-    What is served already stays while it carries the demand and is about as good.
+    What is served already stays while it carries the demand and is about as good, and where an
+    overload is to be shed: then whatever it does not carry is turned away.
     """
     best = solving.solve(problem)
-    if serving is None or best.status is PlanStatus.OVERLOAD:
+    sheds = on_overload is OnOverload.SHED
+    if serving is None or (best.status is PlanStatus.OVERLOAD and not sheds):
         return best
     mix = solving.mix_of_today(problem, serving.mix)
     held = solving.solve_mix(problem, mix, is_chosen=True)
+    if best.status is PlanStatus.OVERLOAD:
+        return held
     values = [row.measured[problem.profile.quality.metric] for row in problem.profile.rows]
     gain = problem.sign * (best.quality - held.quality)
     if held.status is PlanStatus.OVERLOAD or gain > WORTHWHILE_GAIN * (max(values) - min(values)):

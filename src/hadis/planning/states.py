@@ -1,5 +1,6 @@
 """What a control cycle is given, what it remembers and what it hands out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,7 +38,8 @@ class CycleState:
     """What one cycle hands to the next. Start with `CycleState()`; treat it as opaque.
 
     `plan` says which models the workers shall hold and, once they do, how they are used; while
-    swaps are slow `serving` is what the workers that are ready make of it.
+    swaps are slow `serving` is what the workers that are ready make of it, since `tuned_at_s` by
+    these lanes.
     """
 
     version: int = 0
@@ -45,6 +47,7 @@ class CycleState:
     basis: tuple[object, ...] = ()
     plan: Plan | None = None
     serving: Plan | None = None
+    tuned_at_s: float = -math.inf
     tenure: Tenure = field(default_factory=Tenure)
     demand: DemandState = field(default_factory=DemandState)
     ratios: RatioState = field(default_factory=RatioState)
