@@ -16,6 +16,7 @@ from hadis.simulation.policies.caching import RANGES
 from hadis.simulation.replaying import Watch
 from hadis.simulation.scenarios import Scenario
 from hadis.terms.ids import ModelName, WorkerName
+from support.profiles import a_profile, a_row
 from support.replays import Scripted, a_lane, a_scenario, a_steady_trace, a_trace
 
 SMALL, MIDDLE, LARGE = map(ModelName, ("small", "middle", "large"))
@@ -175,6 +176,15 @@ def test_proteus_takes_the_best_variant_alone_when_it_carries_everything() -> No
     directive = first_plan("proteus", 0.5)
     assert counts(directive) == {LARGE: 8}
     assert directive.lanes[0].hardness_threshold == 0.0
+
+
+def test_proteus_has_a_lone_model_serve_everything() -> None:
+    lone = a_profile({"small": {1: 1.0, 2: 1.8}}, [a_row("small", "small")])
+    scenario = replace(A_SCENARIO, profile=lone)
+    for demand_per_s in (1.0, 1000.0):
+        directive = first_plan("proteus", demand_per_s, scenario)
+        assert counts(directive) == {SMALL: 8}
+        assert sum(lane.share for lane in directive.lanes) == pytest.approx(1.0)
 
 
 def test_proteus_serves_what_it_can_when_nothing_carries_the_demand() -> None:

@@ -1,6 +1,7 @@
 """Virtual workers by hand: deadlines, batches, loading, and what a controller sees of them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,14 @@ from hadis.simulation.replaying import Replayed, Watch
 from hadis.simulation.scenarios import Scenario
 from hadis.simulation.workers import Batch
 from hadis.terms.ids import ModelName
-from support.replays import Scripted, a_lane, a_scenario, a_trace, a_workload
+from support.replays import (
+    Scripted,
+    a_gridded_profile,
+    a_lane,
+    a_scenario,
+    a_trace,
+    a_workload,
+)
 
 PRODUCTION = Manner(degrades=True, waits_for_loading=False, follows_swaps=True)
 SWAPS = {ModelName("small"): 2.0, ModelName("middle"): 3.0, ModelName("large"): 4.0}
@@ -62,6 +70,23 @@ def test_what_cannot_be_in_time_is_dropped_when_its_turn_comes() -> None:
     assert [end for _, _, end, _ in spans(batches)] == [1.0, 2.0, 3.0]
     assert (tally_of(done)[LIGHT], tally_of(done)[EXPIRED]) == (3, 1)
     assert done.books.counts.dropped == 1
+
+
+def test_what_would_be_late_by_being_scored_is_not_begun() -> None:
+    # 1 s for an image and half a second for its score: the second would be there after 3 s.
+    profile = replace(a_gridded_profile(), scoring_latency_s={1: 0.5})
+    scenario = a_scenario(a_trace([0.0, 0.0]), profile=profile, workers=1, slo_s=2.9)
+    done, batches = run(scenario, Scripted(([a_lane(tau=0.0)], ["small"])))
+    assert spans(batches) == [("small", 0.0, 1.5, 1)]
+    assert (tally_of(done)[LIGHT], tally_of(done)[EXPIRED]) == (1, 1)
+
+
+def test_a_batch_grows_only_as_long_as_its_scores_are_in_time() -> None:
+    profile = replace(a_gridded_profile(), scoring_latency_s={1: 0.5, 2: 0.6})
+    for slo_s, sizes in ((4.5, [1, 2]), (3.5, [1, 1])):
+        scenario = a_scenario(a_trace([0.0, 0.1, 0.2]), profile=profile, workers=1, slo_s=slo_s)
+        _, batches = run(scenario, Scripted(([a_lane(tau=0.0)], ["small"]), batch=2))
+        assert [size for *_, size in spans(batches)] == sizes, slo_s
 
 
 def test_the_most_urgent_goes_first() -> None:

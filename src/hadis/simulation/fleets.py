@@ -47,7 +47,7 @@ class Fleet:
         self.number = {name: index for index, name in enumerate(self.models)}
         self.holds_all = not scenario.swaps_cost
         self.seconds = [_seconds(profile.latency_of(name)) for name in self.models]
-        self.scoring = _seconds(profile.scoring_latency_s) if profile.scoring_latency_s else None
+        self.scoring = _seconds(profile.scoring_latency_s)
         self.swap_s = [scenario.swap_s.get(name, 0.0) for name in self.models]
         digits = len(str(scenario.workers - 1))
         self.workers = [
@@ -204,31 +204,30 @@ class Fleet:
     def _start(self, worker: Worker, model: int, now_s: float) -> bool:
         """Start a batch of what waits for `model`; False when nothing of it can be in time."""
         queue, seconds, limit = worker.queues[model], self.seconds[model], self.batch[model]
+        scoring, scored = self.scoring, 0
         batch: list[Request] = []
         worker.running, worker.running_model = batch, model
         urgent_s = 0.0
         while queue and len(batch) < limit:
-            latest_s = queue[0][0]
+            latest_s, _, request = queue[0]
+            more = scored + request.scored
+            ends_s = now_s + seconds[len(batch) + 1] + scoring[more]
             if batch:
-                if now_s + seconds[len(batch) + 1] > urgent_s:
+                if ends_s > urgent_s:
                     break
-                batch.append(heapq.heappop(queue)[2])
-                continue
-            request = heapq.heappop(queue)[2]
-            if now_s + seconds[1] > latest_s:
+            elif ends_s > latest_s:
+                heapq.heappop(queue)
                 self._hopeless(request, model, now_s)
                 continue
-            urgent_s = latest_s
+            else:
+                urgent_s = latest_s
+            heapq.heappop(queue)
             batch.append(request)
+            scored = more
         if not batch:
             worker.running = None
             return False
-        spent_s = seconds[len(batch)]
-        if self.scoring is not None:
-            scored = 0
-            for request in batch:
-                scored += request.scored
-            spent_s += self.scoring[scored]
+        spent_s = seconds[len(batch)] + scoring[scored]
         worker.busy_s += spent_s
         worker.until_s = now_s + spent_s
         if self._on_batch is not None:
@@ -297,5 +296,5 @@ class Fleet:
 
 
 def _seconds(latency_s: Mapping[int, float]) -> Sequence[float]:
-    """Return the seconds of batches of 0, 1, 2 ... images; of none, no time."""
+    """Return the seconds of batches of 0, 1, 2 ... images; of none, and if unmeasured, no time."""
     return [0.0, *(tables.seconds_at(latency_s, size) for size in range(1, MAX_BATCH + 1))]

@@ -95,7 +95,8 @@ class Proteus:
                     if self._is_in_time(mixture, demand_per_s, queue):
                         yield mixture
         fastest, slowest = models[0], models[-1]
-        sizes = self._batches[fastest][-1], 1
+        largest = self._batches[fastest][-1]
+        sizes = largest, largest if slowest == fastest else 1
         yield self._split((fastest, slowest), sizes, (workers, 0), demand_per_s)
 
     def _split(
@@ -113,24 +114,25 @@ class Proteus:
             for name in pair
         }
         worse, better = sorted(pair, key=self._worth.__getitem__)
-        share = {better: 1.0, worse: 0.0}
+        # In this order: of a lone model, which is both, everything is its own.
+        share = {worse: 0.0, better: 1.0}
         if better not in workers:
             share = {better: 0.0, worse: 1.0}
-        elif worse in workers and demand_per_s > 0.0:
+        elif worse != better and worse in workers and demand_per_s > 0.0:
             share[better] = min(carries[better] / demand_per_s, 1.0)
             share[worse] = 1.0 - share[better]
         carried, headroom = 1.0, math.inf
         if demand_per_s > 0.0:
-            asked = {name: demand_per_s * share[name] for name in pair}
-            carried = sum(min(carries[name], asked[name]) for name in pair) / demand_per_s
-            headroom = min(carries[name] / asked[name] for name in pair if asked[name] > 0.0)
+            asked = {name: demand_per_s * part for name, part in share.items()}
+            carried = sum(min(carries[name], each) for name, each in asked.items()) / demand_per_s
+            headroom = min(carries[name] / each for name, each in asked.items() if each > 0.0)
         return Mixture(
             light=pair[0],
             heavy=pair[1],
             workers=workers,
             batch=batch,
             share=share[pair[1]],
-            worth=sum(share[name] * self._worth[name] for name in pair),
+            worth=sum(part * self._worth[name] for name, part in share.items()),
             carried=carried,
             headroom=headroom,
         )
