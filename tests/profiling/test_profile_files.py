@@ -107,6 +107,7 @@ def changed(path: str, value: Any) -> str:
         ("models.0.latency_s", {"1": -1.0}, r"latency_s\.1: -1 s is no latency"),
         ("quality.direction", "up", r"quality\.direction: up is unknown; use lower or higher"),
         ("name", ..., r"name: is missing"),
+        ("notes", "text", r"notes: is no object"),
     ],
 )
 def test_a_wrong_field_is_named(path: str, value: Any, want: str) -> None:
@@ -122,6 +123,7 @@ def test_a_wrong_field_is_named(path: str, value: Any, want: str) -> None:
         ("", "the file is empty"),
         ("[1, 2]", "is no object"),
         ("kind: HadisCascade", "HadisCascade is no profile"),
+        ("kind: HadisProfile\nmetadata: [name]", "metadata: is no mapping"),
     ],
 )
 def test_a_text_that_is_no_profile_is_refused_in_one_line(text: str, want: str) -> None:

@@ -32,6 +32,7 @@ def test_a_line_without_an_index_takes_the_prompt_of_its_number() -> None:
         ("5,1.5", "t.txt:1: prompt_index is '1.5'"),
         ("5,nan", "t.txt:1: prompt_index is 'nan'"),
         ("5,99999999999", "t.txt:1: prompt_index is '99999999999'"),
+        ("1700000000000,1", "t.txt: the last request arrives after 19,676 days; count arrival_ms"),
         ("5,1\n6,11", "t.txt:2: prompt_index is 11, but the workload has 10"),
     ],
 )

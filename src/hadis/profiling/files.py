@@ -26,7 +26,13 @@ def read_profile(text: str, source: str) -> Profile:
     documents = _parse(text, source)
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == profiles.KIND:
-            name = (document.get("metadata") or {}).get("name")
+            metadata = document.get("metadata") or {}
+            if not isinstance(metadata, dict):
+                raise InvalidProfile(
+                    f"{source}: metadata: is no mapping; write the profile's name below it",
+                    field="metadata",
+                )
+            name = metadata.get("name")
             return profiles.read_spec(document.get("spec"), name=name or "unnamed", source=source)
     if not documents:
         raise InvalidProfile(f"{source}: the file is empty; write a profile", field=None)

@@ -22,6 +22,9 @@ CHUNK = 65_536
 """Requests that are handed on at once: a million of them as Python objects would take 60 MB."""
 
 LAST_PROMPT = 10**9
+LONGEST_S = 1e7
+"""Of a trace: sixteen weeks. Beyond it somebody has written the date instead of a duration."""
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,12 @@ def read(text: str, source: str, *, prompts: int | None = None) -> Trace:
         raise InvalidInput(
             f"{source}: the trace is empty; write arrival_ms,prompt_index, a request a line",
             field="trace",
+        )
+    if max(at_s) > LONGEST_S:
+        raise InvalidInput(
+            f"{source}: the last request arrives after {max(at_s) / DAY_S:,.0f} days; count "
+            "arrival_ms from the start of the trace",
+            field="arrival_ms",
         )
     return ordered(np.array(at_s), np.array(prompt, dtype=np.int64))
 

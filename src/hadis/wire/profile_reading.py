@@ -89,7 +89,7 @@ class _Reader:
         grid = tuple(self.rows(node, "grid", names, None)) if node.value.get("grid") else ()
         scoring = node.value.get("scoring_latency_s") or {}
         hardware = node.value.get("hardware")
-        notes = node.value.get("notes") or {}
+        notes = as_node(node.value.get("notes") or {}, self.source, "notes").value
         return Profile(
             name=self.text(node, "name"),
             quality=metric,
