@@ -7,6 +7,7 @@ import pytest
 
 from hadis.profiling import files
 from hadis_cli.main import main
+from support import figures
 from support.profiles import a_scenes_profile
 
 
@@ -52,9 +53,16 @@ def test_people_get_a_table(profile_file: str, capsys: pytest.CaptureFixture[str
     assert "> 4" in shown
 
 
-@pytest.mark.parametrize("given", [["--most", "12"], ["--quality", "0.6"]])
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [(["--most", "12"], "capacity-curve"), (["--quality", "0.6"], "capacity-workers")],
+)
 def test_the_curve_is_written_with_its_figure(
-    profile_file: str, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    profile_file: str,
+    given: list[str],
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     asked = ["--demand", "2,20", "--slo", "10", *given, "--out", str(out), "--json"]
@@ -62,7 +70,7 @@ def test_the_curve_is_written_with_its_figure(
     document = json.loads((out / "capacity.json").read_text())
     assert document["points"] == lines(capsys)
     assert {point["demand"] for point in document["points"]} == {2.0, 20.0}
-    assert (out / "capacity.png").read_bytes().startswith(b"\x89PNG")
+    figures.assert_golden(out / "capacity.png", name)
 
 
 @pytest.mark.parametrize(

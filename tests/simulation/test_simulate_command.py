@@ -11,6 +11,7 @@ import pytest
 from hadis.profiling import files, workloads
 from hadis.simulation.policies import POLICIES
 from hadis_cli.main import main
+from support import figures
 from support.replays import LATENCIES, a_gridded_profile, a_steady_trace, a_workload
 
 KEYS = {
@@ -74,8 +75,13 @@ def test_each_policy_gets_a_row_a_series_and_a_place_in_the_figures(
         assert sum(int(window["requests"]) for window in series) == requests
         workers = [key for key in series[0] if key.startswith("workers:")]
         assert all(sum(int(w[key]) for key in workers) == 6 for w in series)
-    for figure in ("timeline.png", "policies.png"):
-        assert (folder / "out" / figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_figures_look_as_they_did(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate(folder, "--policy", "hadis-paper,clipper-light,clipper-heavy") == 0
+    capsys.readouterr()
+    for name in ("timeline", "policies"):
+        figures.assert_golden(folder / "out" / f"{name}.png", f"simulate-{name}")
 
 
 def test_equal_seeds_repeat_and_unsorted_arrivals_are_told_once(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hadis_cli.main import main
+from support import figures
 
 
 def test_one_object_has_comparison_and_regions_for_every_alpha(
@@ -36,7 +37,7 @@ def test_figures_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["theory", "--costs", "5", "--out", str(out)]) == 0
     capsys.readouterr()
     assert json.loads((out / "theory.json").read_text())["q"] == 0.5
-    assert (out / "theory.png").read_bytes().startswith(b"\x89PNG")
+    figures.assert_golden(out / "theory.png", "theory")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rich.console import Console
 from hadis import theory
 from hadis.errors import InvalidInput
 from hadis.theory import Boundary, Comparison, Curve, Setting
-from hadis_cli.planning import drawing, folders
+from hadis_cli.planning import drawing, folders, following
 
 Found = tuple[Setting, list[Comparison], Boundary, Boundary]
 
@@ -93,9 +93,14 @@ def _alphas(text: str) -> list[float]:
 def _one(setting: Setting, router: Curve, discriminator: Curve, costs: int) -> Found:
     # From all queries on the light model to all on the heavy one.
     steps = [setting.alpha + (1.0 - setting.alpha) * n / (costs - 1) for n in range(costs)]
+    compared = [
+        one
+        for cost in following.followed(steps, costs, f"comparing at alpha {setting.alpha:g}")
+        for one in theory.compare(setting, router, discriminator, [cost])
+    ]
     return (
         setting,
-        theory.compare(setting, router, discriminator, steps),
+        compared,
         theory.discriminator_boundary(setting, router),
         theory.router_boundary(setting, discriminator),
     )

@@ -44,20 +44,30 @@ def _draw_timeline(sheet: Any, summaries: Sequence[Summary]) -> None:
     quality.set(ylabel=metric)
     violations.set(ylabel="violations, %", ylim=(0, None))
     heavy.set(ylabel="made by heavy, %", xlabel="seconds", ylim=(0, 100))
-    quality.legend(fontsize="small", ncols=3)
+    # Above them all: inside it would hide what it explains.
+    handles = quality.get_legend_handles_labels()
+    sheet.legend(*handles, loc="outside upper center", fontsize="small", ncols=4)
 
 
 def _draw_policies(sheet: Any, summaries: Sequence[Summary]) -> None:
     """Draw quality over violations, a point a policy."""
     axes = sheet.subplots()
+    worst = max(100 * _of(s.figures, "slo_violation_ratio") for s in summaries)
     for summary, colour in zip(summaries, _colours(), strict=False):
         figures: Any = summary.figures
         if figures["quality"]["value"] is None:
             continue
         point = (100 * figures["slo_violation_ratio"], figures["quality"]["value"])
         axes.plot(*point, "o", color=colour)
+        # Towards the middle, so that no name leaves the figure.
+        is_right = point[0] > worst / 2
         axes.annotate(
-            figures["policy"], point, xytext=(6, 4), textcoords="offset points", fontsize="small"
+            figures["policy"],
+            point,
+            xytext=(-6 if is_right else 6, 4),
+            ha="right" if is_right else "left",
+            textcoords="offset points",
+            fontsize="small",
         )
     axes.set(xlabel="violations, % of the requests", ylabel=_metric(summaries[0]))
     axes.margins(0.15)
