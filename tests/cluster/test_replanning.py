@@ -191,8 +191,9 @@ def test_a_replan_is_one_config_map_one_status_one_event_and_one_patch_a_changed
         for write in writes
         if write.kind is kube.CONFIG_MAPS and "data" in write.changed
     )
+    # What a condition says anew of the plan in force, such as that an overload is over, is news.
     statuses = Counter(
-        int(write.live["status"]["plan"]["version"])
+        (int(write.live["status"]["plan"]["version"]), _conditions(write))
         for write in writes
         if write.kind is kube.CASCADES and "status" in write.changed
     )
@@ -211,6 +212,11 @@ def test_a_replan_is_one_config_map_one_status_one_event_and_one_patch_a_changed
     kinds = {write.kind for write in writes}
     assert kinds <= {kube.CONFIG_MAPS, kube.CASCADES, kube.DEPLOYMENTS, kube.EVENTS}
     assert not [str(write) for write in writes if "spec" in write.changed and write.verb != "ADDED"]
+
+
+def _conditions(write: Write) -> tuple[tuple[str, str, str], ...]:
+    conditions = write.live["status"]["conditions"]
+    return tuple(sorted((one["type"], one["status"], one["reason"]) for one in conditions))
 
 
 def _table_version(write: Write) -> int:
