@@ -2,7 +2,8 @@
 
 With a scrape every 30 s and a plan every 5 s a steady load would look like five quiet intervals and
 one burst, and every burst like a step of the load. So what a lazy scrape has found is played back
-over the time until the next one. Frequent scrapes are taken as they are, without any delay.
+over the time until the next one. Frequent scrapes are taken as they are, without any delay. All
+this is for routers that do not answer themselves: nothing that one tells waits for a scrape.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,14 @@ def follow(pace: Pace | None, sample: Sample) -> Pace:
     if sample.at_epoch_s <= pace.latest.at_epoch_s:
         return pace
     return Pace(sample, pace.latest)
+
+
+def lags(pace: Pace, now_epoch_s: float, *, interval_s: float) -> bool:
+    """Return whether what `counts` shows is older than half an interval, or played back."""
+    if now_epoch_s - pace.latest.at_epoch_s > interval_s / 2:
+        return True
+    earlier = pace.earlier
+    return earlier is not None and pace.latest.at_epoch_s - earlier.at_epoch_s > interval_s
 
 
 def counts(pace: Pace, now_epoch_s: float, *, interval_s: float) -> Counts:

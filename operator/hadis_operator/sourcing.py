@@ -1,6 +1,7 @@
 """Where a cascade's demand is read: Prometheus, or the routers themselves.
 
-Prometheus is asked where there is one. Whenever it is silent, refuses, or tells nothing usable the
+Prometheus is asked where there is one. Of a router whose scrapes come late or seldom the own words
+count: they say the same, sooner. Whenever it is silent, refuses, or tells nothing usable all
 routers' own counters stand in, which say the same things; the loop never goes without, and goes
 back by itself.
 """
@@ -102,7 +103,7 @@ class DemandReader:
             return self.read_direct(view)
         self._failures = 0
         self.source = conditions.Source(is_prometheus=True)
-        return self._observed(view, counts)
+        return self._observed(view, {**counts, **self._ahead(given, view)})
 
     def read_direct(self, view: View) -> tuple[ObservedRouter, ...]:
         """Return the same by the routers' own word alone; a silent one keeps its last counts."""
@@ -128,6 +129,20 @@ class DemandReader:
         }
         prometheus.require_fresh(chosen, lived_s, now_s)
         return self._paced(chosen, now_s, given.cascade.planner.interval_s)
+
+    def _ahead(self, given: Given, view: View) -> dict[str, Counts]:
+        """Return the own words of routers of which Prometheus has lagged behind.
+
+        A step of the load must not wait for a scrape that comes late or seldom, and what had
+        gathered meanwhile would look like a burst.
+        """
+        now_s, interval_s = self._epoch(), given.cascade.planner.interval_s
+        return {
+            name: counts
+            for name, counts in direct_counts(view).items()
+            if (pace := self._paces.get(name)) is None
+            or pacing.lags(pace, now_s, interval_s=interval_s)
+        }
 
     def _paced(
         self, chosen: Mapping[str, Sample], now_s: float, interval_s: float

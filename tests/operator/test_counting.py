@@ -81,6 +81,14 @@ def test_a_lazy_scrape_is_played_back_over_the_time_until_the_next() -> None:
     assert pacing.follow(pace, a_sample(30.0, 300)) == pace
 
 
+def test_a_scrape_lags_that_is_late_or_comes_seldom() -> None:
+    pace = pacing.follow(pacing.follow(None, a_sample(10.0, 100)), a_sample(12.0, 120))
+    assert not pacing.lags(pace, 14.0, interval_s=5.0)
+    assert pacing.lags(pace, 15.0, interval_s=5.0)
+    lazy = pacing.follow(pacing.follow(None, a_sample(0.0, 0)), a_sample(30.0, 300))
+    assert pacing.lags(lazy, 30.5, interval_s=5.0)
+
+
 def test_a_steady_load_under_a_lazy_scrape_is_no_series_of_steps() -> None:
     def stepped(scrape_s: int, interval_s: float) -> bool:
         state, pace = DemandState(), None

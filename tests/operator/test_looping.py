@@ -770,10 +770,10 @@ async def test_what_changed_while_the_api_was_away_is_caught_up_with(
     assert operator.loop._failures == 0
 
 
-def a_counted_answer(count: int) -> dict[str, Any]:
-    now_s = time.time()
+def a_counted_answer(count: int, *, ago_s: float = 0.0) -> dict[str, Any]:
+    at_s = time.time() - ago_s
     return an_answer(
-        series("hadis_demand_images_total", {"step": "arrived"}, (now_s, str(count))),
+        series("hadis_demand_images_total", {"step": "arrived"}, (at_s, str(count))),
     )
 
 
@@ -814,6 +814,25 @@ async def test_prometheus_silent_refusing_or_mad_is_told_and_planning_goes_on(
             assert await told_of(**fault) == want
             assert conditions(server)["Ready"] == ("True", "Serving")
             assert routing(server)["version"] == version
+
+
+async def test_a_step_of_the_load_does_not_wait_for_a_late_scrape(
+    server: ApiServer, begin: Callable[[], Operator], pods: list[PretendedPod]
+) -> None:
+    async with a_prometheus() as source:
+        metrics = {"prometheus": {"url": source.url}}
+        server.put(clusters.a_live_cascade(("metrics", metrics)), clusters.a_live_profile())
+        put_pods(server, pods)
+        operator = begin()
+        # Prometheus tells of its last scrape all the while, which was ten seconds ago.
+        source.answer = a_counted_answer(0, ago_s=10.0)
+        await operator.settle()
+        before = routing(server)["version"]
+        for count in (100, 200, 300, 400):
+            pods[2].status["demand"] = {"arrived": count, "planned": count}
+            await operator.turn(every_s=2.5)
+        assert conditions(server)["MetricsAvailable"] == ("True", "Prometheus")
+        assert routing(server)["version"] > before
 
 
 @pytest.mark.usefixtures("cascade")
