@@ -19,6 +19,11 @@ class Pace:
     latest: Sample
     earlier: Sample | None = None
 
+    @property
+    def gap_s(self) -> float:
+        """The time between the two; none before there is a second."""
+        return 0.0 if self.earlier is None else self.latest.at_epoch_s - self.earlier.at_epoch_s
+
 
 def follow(pace: Pace | None, sample: Sample) -> Pace:
     """Return the pace with a sample that may be the one known already."""
@@ -31,21 +36,15 @@ def follow(pace: Pace | None, sample: Sample) -> Pace:
 
 def lags(pace: Pace, now_epoch_s: float, *, interval_s: float) -> bool:
     """Return whether what `counts` shows is older than half an interval, or played back."""
-    if now_epoch_s - pace.latest.at_epoch_s > interval_s / 2:
-        return True
-    earlier = pace.earlier
-    return earlier is not None and pace.latest.at_epoch_s - earlier.at_epoch_s > interval_s
+    return now_epoch_s - pace.latest.at_epoch_s > interval_s / 2 or pace.gap_s > interval_s
 
 
 def counts(pace: Pace, now_epoch_s: float, *, interval_s: float) -> Counts:
     """Return the counts to show now."""
     latest, earlier = pace.latest, pace.earlier
-    if earlier is None:
+    if earlier is None or pace.gap_s <= interval_s:
         return latest.counts
-    gap_s = latest.at_epoch_s - earlier.at_epoch_s
-    if gap_s <= interval_s:
-        return latest.counts
-    part = min(max((now_epoch_s - latest.at_epoch_s) / gap_s, 0.0), 1.0)
+    part = min(max((now_epoch_s - latest.at_epoch_s) / pace.gap_s, 0.0), 1.0)
     return {
         name: count
         if count < (before := earlier.counts.get(name, 0))  # it has restarted

@@ -11,7 +11,7 @@ the bar is high from the start.
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -134,7 +134,7 @@ def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[In
     smaller batches may be those that are in time. Then none is left out, as long as they are few.
     False, when there are too many to search them all.
     """
-    waits = _has_queues(problem)
+    waits = tables.has_queues(problem)
     wait_us = _shortest_waits_us(problem, table)
     used = {int(i) for i in table.model[table.uses]}
     offered = [range(len(b)) if i in used else range(1) for i, b in enumerate(table.batches)]
@@ -186,10 +186,6 @@ def _little_us(problem: Problem, table: Table, arriving: Floats) -> Ints:
     return tables.in_us(wait_s)
 
 
-def _has_queues(problem: Problem) -> bool:
-    return problem.queue_safety_factor > 0.0 and any(problem.queue.values())
-
-
 def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Bools:
     at = positions[table.model]
     batch_us = np.take_along_axis(table.batch_us, at[:, :, None], axis=2)[:, :, 0]
@@ -211,23 +207,20 @@ class _Choice:
         self.load = sums.load[self.rows][:, number, positions]
         self.uses = sums.uses[self.rows]
         # Where anything waits, the path depends on what the whole mixture sends to a model.
-        self.waits = _has_queues(problem)
+        self.waits = tables.has_queues(problem)
         self.ratio = sums.ratio[self.rows]
         self.batch_us = sums.batch_us[self.rows][:, number, positions].sum(axis=1)
         self.total = self.load.sum(axis=1) / problem.utilisation_limit
         rounding = len(table.models) * tables.ROUNDING
         self.room = problem.workers - float(table.extra.sum()) + rounding
+        self.hull = self._hull()
         self.ceiling = self._ceiling()
 
     def _ceiling(self) -> float:
         """Return the quality that no mixture exceeds: the best if workers could be split."""
-        order = np.argsort(self.total, kind="stable")
-        quality = self.quality[order]
-        is_better = np.diff(np.maximum.accumulate(quality), prepend=-np.inf) > 0.0
-        hull = self._hull(order[is_better].tolist())
-        if self.total[hull[0]] > self.room:
+        if self.total[self.hull[0]] > self.room:
             return -math.inf
-        return float(np.interp(self.room, self.total[hull], self.quality[hull]))
+        return float(np.interp(self.room, self.total[self.hull], self.quality[self.hull]))
 
     def improve(self, best: _Best) -> None:
         """Beat `best` as far as any pair can; the pairs of promising rows come first."""
@@ -244,19 +237,19 @@ class _Choice:
 
     def _promising(self) -> Ints:
         """Return the rows that lie closest to the upper envelope of quality over load."""
-        hull = self._hull(np.argsort(self.total, kind="stable").tolist())
-        envelope = np.interp(self.total, self.total[hull], self.quality[hull])
+        envelope = np.interp(self.total, self.total[self.hull], self.quality[self.hull])
         closest = np.argsort(envelope - self.quality, kind="stable")[:FIRST]
         return np.sort(closest)
 
-    def _hull(self, rows: Iterable[int]) -> list[int]:
-        """Return which of rows by ascending load make the upper envelope of quality over load."""
+    def _hull(self) -> list[int]:
+        """Return the rows, by ascending load, that make the upper envelope of quality over load."""
+        order = np.argsort(self.total, kind="stable")
+        rising = np.diff(np.maximum.accumulate(self.quality[order]), prepend=-np.inf) > 0.0
         hull: list[int] = []
-        for row in rows:
+        for row in order[rising].tolist():
             while len(hull) > 1 and self._is_below(hull[-2], hull[-1], row):
                 hull.pop()
-            if not hull or self.quality[row] > self.quality[hull[-1]]:
-                hull.append(row)
+            hull.append(row)
         return hull
 
     def _is_below(self, left: int, middle: int, right: int) -> bool:

@@ -199,6 +199,11 @@ def whole_workers(load: Floats, uses: Bools, limit: float) -> Floats:
     return np.asarray(np.maximum(rounded, uses), dtype=np.float64)
 
 
+def has_queues(problem: Problem) -> bool:
+    """Return whether anything waits that counts: a safety factor of 0 stands for no wait at all."""
+    return problem.queue_safety_factor > 0.0 and any(problem.queue.values())
+
+
 def prices(problem: Problem, models: Sequence[ModelName]) -> Floats:
     """Return what one swap to each model costs: its share of all workers' time, in quality."""
     if problem.current_workers is None or not any(problem.swap_s.values()):
@@ -251,7 +256,7 @@ def _waits_s(
     A queue that nothing arrives at never drains by that law: an infinite wait. A safety factor of 0
     stands for no wait at all.
     """
-    if not problem.queue_safety_factor or not any(problem.queue.values()):
+    if not has_queues(problem):
         return np.zeros(ratio.shape)
     if shares is None:
         same = model[:, :1] == model[:, 1:]
