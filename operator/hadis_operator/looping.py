@@ -32,6 +32,7 @@ from hadis_operator.kube import Kube
 from hadis_operator.metrics import Metrics
 from hadis_operator.objects import Manifest
 from hadis_operator.observing import Observer, View
+from hadis_operator.phases import Phases
 from hadis_operator.reading import Given
 from hadis_operator.reporting import (
     Reporter,
@@ -87,6 +88,7 @@ class CascadeLoop:
         self._read: tuple[tuple[str, ...], Given] | None = None
         self._held: Given | None = None
         self._attained: attaining.Record | None = None
+        self._phases = Phases(tools.metrics.took, tools.clock)
         self._observer = Observer(tools.session, clock=tools.clock)
         self._cycler = Cycler(tools.executor)
         self._unrecorded: tuple[str, ...] = ()
@@ -124,7 +126,8 @@ class CascadeLoop:
         """Run a turn; return the time until the next, None when there will be none."""
         try:
             async with asyncio.timeout(TURN_LIMIT_S):
-                pause_s = await self._turn()
+                with self._phases.turn(self.key):
+                    pause_s = await self._turn()
         except NotLeading:
             return LOOK_AGAIN_S
         except (HadisError, TimeoutError) as error:
@@ -171,15 +174,14 @@ class CascadeLoop:
                 await self._reporter.report_unreadable(live, str(error), tools.clock())
             raise
         # 1. Observe.
-        began_s = tools.clock()
         acts = tools.may_act()
         pods = [Pod.from_live(pod) for pod in tools.store.pods(given.owner)]
-        view = await self._observer.look(pods, ask_workers=acts)
         if not acts:
-            self._stand_by(given, view)
+            self._stand_by(given, await self._observer.look(pods, ask_workers=False))
             return LOOK_EVERY_S
-        routers = await self._demand.read(given, view)
-        tools.metrics.took("observe", tools.clock() - began_s)
+        with self._phases.phase("observe"):
+            view = await self._observer.look(pods)
+            routers = await self._demand.read(given, view)
         self._take_over(given, live, view)
         self._attained = attaining.note(
             self._attained or attained_before(live), view.now_s, routers
@@ -274,13 +276,11 @@ class CascadeLoop:
         )
 
     async def _plan(self, given: Given, view: View, routers: tuple[ObservedRouter, ...]) -> Result:
-        tools = self._tools
-        began_s = tools.clock()
-        result = await self._cycler.run(given, view, routers, self._basis())
-        tools.metrics.took("plan", tools.clock() - began_s)
+        with self._phases.phase("plan"):
+            result = await self._cycler.run(given, view, routers, self._basis())
         self._unrecorded = result.sentences or self._unrecorded
         if result.trouble:
-            tools.metrics.failed(self.key)
+            self._tools.metrics.failed(self.key)
         return result
 
     def _note_recorded(self, result: Result, *, cycled: bool) -> None:
@@ -293,22 +293,18 @@ class CascadeLoop:
             tools.metrics.went_well(self.key, output.plan.status, tools.epoch())
 
     async def _write(self, given: Given, survey: Slots) -> Written:
-        tools, cycler = self._tools, self._cycler
-        began_s = tools.clock()
-        written = await self._enactor.write(given, survey, cycler.state, cycler.issued)
-        tools.metrics.took("write", tools.clock() - began_s)
-        self._reporter.hear_of(written.obstacles, tools.clock())
+        cycler = self._cycler
+        with self._phases.phase("write"):
+            written = await self._enactor.write(given, survey, cycler.state, cycler.issued)
+        self._reporter.hear_of(written.obstacles, self._tools.clock())
         return written
 
     async def _deliver(self, given: Given, view: View, written: Written) -> bool:
-        tools = self._tools
-        if not tools.may_act():
+        if not self._tools.may_act():
             raise NotLeading("another operator may be acting by now")
-        began_s = tools.clock()
         issued = self._cycler.issued if written.is_recorded else None
-        is_busy = await self._enactor.deliver(given, view, issued)
-        tools.metrics.took("deliver", tools.clock() - began_s)
-        return is_busy
+        with self._phases.phase("deliver"):
+            return await self._enactor.deliver(given, view, issued)
 
     def _shown_attainment(self, live: Manifest, now_s: float, result: Result) -> Attainment:
         record = self._attained or attaining.Record()
@@ -325,25 +321,23 @@ class CascadeLoop:
         written: Written,
         result: Result,
     ) -> None:
-        tools = self._tools
-        began_s = tools.clock()
-        turn = Turn(
-            given=given,
-            live=live,
-            view=view,
-            survey=survey,
-            obstacles=written.obstacles,
-            source=self._demand.source,
-            attainment=self._shown_attainment(live, view.now_s, result),
-            # What is not on record is in force for nobody.
-            issued=self._cycler.issued if written.is_recorded else None,
-            plan_status=self._cycler.shown if written.is_recorded else planned_before(live),
-            plan_trouble=self._cycler.trouble,
-            missing_secret=await self._missing_secret(given, view),
-            refusal=self._enactor.refusal,
-        )
-        await self._reporter.report(turn, tools.clock(), tools.epoch())
-        tools.metrics.took("report", tools.clock() - began_s)
+        with self._phases.phase("report"):
+            turn = Turn(
+                given=given,
+                live=live,
+                view=view,
+                survey=survey,
+                obstacles=written.obstacles,
+                source=self._demand.source,
+                attainment=self._shown_attainment(live, view.now_s, result),
+                # What is not on record is in force for nobody.
+                issued=self._cycler.issued if written.is_recorded else None,
+                plan_status=self._cycler.shown if written.is_recorded else planned_before(live),
+                plan_trouble=self._cycler.trouble,
+                missing_secret=await self._missing_secret(given, view),
+                refusal=self._enactor.refusal,
+            )
+            await self._reporter.report(turn, self._tools.clock(), self._tools.epoch())
 
     async def _missing_secret(self, given: Given, view: View) -> str:
         """Return the name of the Secret that routers wait for in vain; empty when they do not."""

@@ -1,7 +1,8 @@
 """Steps of the load: how soon workers hear of them, what is written for them, and what they cost.
 
 Each step goes from a low load to one that its plan cannot carry, found from how busy the plan
-expects its workers to be, so that slow machines and fast ones are asked for the same.
+expects its workers to be, so that slow machines and fast ones are asked for the same. The SLO is
+long enough for what has to wait until the step is planned for.
 """
 
 import json
@@ -28,6 +29,7 @@ from hadis_operator import kube, objects
 LOW = 0.3
 LEAST = 2.0
 """Images a second: of fewer an interval holds too few to tell a step from chance."""
+SLO_S = 30.0
 INTERVAL_S = 5.0
 HEARD_S = INTERVAL_S + 2.0
 SETTLED_S = 6.0
@@ -66,14 +68,31 @@ class Scenario:
 
 
 @pytest.fixture(scope="module")
+def patient(scenes: Cascade) -> Iterator[Cascade]:
+    """The scenes cascade, with a longer SLO for a while."""
+    before = scenes.live["spec"]["slo"]
+    _set_slo(scenes, {"latency": f"{SLO_S:g}s"})
+    yield scenes
+    _set_slo(scenes, before)
+
+
+def _set_slo(scenes: Cascade, slo: dict[str, Any]) -> None:
+    scenes.patch(slo=slo)
+    scenes.wait_ready(2)
+    # Routers are given more time to end than the SLO, so they roll; a new one counts from zero.
+    scenes.wait_rolled()
+
+
+@pytest.fixture(scope="module")
 def stepped(
-    scenes: Cascade,
+    patient: Cascade,
     installed: Release,
     prometheus: Prometheus,
     writes: Writes,
     lasting: Lengths,
 ) -> Iterator[Scenario]:
-    with Reports.of(scenes) as reports, Load.on(scenes.url, 0.0) as load:
+    scenes = patient
+    with Reports.of(scenes) as reports, Load.on(scenes.url, 0.0, SLO_S) as load:
         counted = _ended(scenes)
         load.rate = LOW
         until("the low load has its plan", writes.are_calm, RETURN_S + CALM_S, every_s=1.0)

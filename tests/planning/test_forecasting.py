@@ -65,6 +65,20 @@ def test_a_step_shows_before_the_interval_is_over(after_s: float, count: int, sh
     assert forecasting.shows_step(state, 50.0 + after_s, {"r": 50 + count}, **pace) is shown
 
 
+@pytest.mark.parametrize(
+    ("after_s", "count", "shown"), [(2.0, 12, False), (2.5, 13, True), (2.5, 5, False)]
+)
+def test_a_step_seen_in_part_shows_once_more_where_it_is_larger_than_it_seemed(
+    after_s: float, count: int, shown: bool
+) -> None:
+    pace = {"smoothing": 0.5, "interval_s": 5.0}
+    state = DemandState()
+    for number, total in enumerate([*range(0, 22, 2), 36]):
+        state = forecasting.observe(state, 5.0 * number, {"r": total}, **pace)
+    assert state.mixed
+    assert forecasting.shows_step(state, 55.0 + after_s, {"r": 36 + count}, **pace) is shown
+
+
 def test_the_sample_that_a_step_falls_into_does_not_count() -> None:
     found = forecasts([5] * 10 + [15, 25, 25])
     assert found[-1].mean_per_s == pytest.approx(5.0)

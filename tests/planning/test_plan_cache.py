@@ -98,3 +98,9 @@ def test_it_stays_small() -> None:
     demands = [entry.demand_per_s for entry in cache.entries]
     assert len(demands) <= caching.MOST_ENTRIES
     assert all(a < b for a, b in itertools.pairwise(demands))
+
+
+def test_in_a_hurry_nothing_is_learnt_and_the_plan_is_the_solvers() -> None:
+    plan, cache = caching.solve(PlanCache(), a_problem(8.0), learns=False)
+    assert (cache.entries, cache.misses) == ((), 1)
+    assert replace(plan, solve_s=0.0) == replace(solving.solve(a_problem(8.0)), solve_s=0.0)

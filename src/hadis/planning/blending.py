@@ -128,8 +128,8 @@ class _Sums:
 def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[Ints, Ints]], bool]:
     """Return batch numbers a model, each with the rows that may be in time under them.
 
-    A choice is left out when another has larger batches everywhere, loses no row by it and keeps
-    workers no busier with any: where images are scored a larger batch may save time only then.
+    A choice is left out when another has larger batches, loses no row by it and keeps workers no
+    busier: where images are scored a larger batch may save time only then.
     Where anything waits that is no proof: how long depends on what a mixture sends where, and the
     smaller batches may be those that are in time. Then none is left out, as long as they are few.
     False, when there are too many to search them all.
@@ -143,25 +143,41 @@ def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[In
         offered = [range(0, len(choices), max(len(choices) - 1, 1)) for choices in offered]
     count = int(np.prod([len(choices) for choices in offered]))
     leaves_out = not waits or count * len(table.rows) ** 2 > MOST_PAIRS
-    number = np.arange(len(table.models))
-    found: list[tuple[Ints, Bools, Floats]] = []
-    for chosen in sorted(itertools.product(*offered), reverse=True)[:MOST_CHOICES]:
-        positions = np.array(chosen, dtype=np.int64)
-        rows = _in_time(table, positions, wait_us)
+    chosen = sorted(itertools.product(*offered), reverse=True)[:MOST_CHOICES]
+    kept = _Kept(sums)
+    for choice, rows in _in_time(table, np.array(chosen, dtype=np.int64), wait_us):
         if not rows.any():
             continue
-        load = sums.load[:, number, positions]
-        covered = leaves_out and any(
-            bool((larger >= positions).all())
-            and not bool((rows & ~kept).any())
-            and bool((least[rows] <= load[rows] + tables.ROUNDING).all())
-            for larger, kept, least in found
-        )
-        if not covered:
-            found.append((positions, rows, load))
+        if not (leaves_out and kept.covers(choice, rows)):
+            kept.add(choice, rows)
         elif waits:
             is_whole = False
-    return [(positions, np.flatnonzero(rows)) for positions, rows, _ in found], is_whole
+    return [(choice, np.flatnonzero(rows)) for choice, rows in kept], is_whole
+
+
+class _Kept:
+    """The choices of batch numbers (C, models) that are searched, and their rows (C, rows)."""
+
+    def __init__(self, sums: _Sums) -> None:
+        self._number = np.arange(sums.load.shape[1])
+        # Of each model, whether no row keeps workers busier with a larger batch than with another.
+        load = sums.load[:, :, None, :] <= sums.load[:, :, :, None] + tables.ROUNDING
+        self._calmer = load.all(axis=0) & np.triu(np.ones(load.shape[2:], dtype=np.bool_))
+        self._positions = np.empty((0, sums.load.shape[1]), dtype=np.int64)
+        self._rows = np.empty((0, len(sums.load)), dtype=np.bool_)
+
+    def __iter__(self) -> Iterator[tuple[Ints, Bools]]:
+        return zip(self._positions, self._rows, strict=True)
+
+    def add(self, positions: Ints, rows: Bools) -> None:
+        """Keep a choice."""
+        self._positions = np.vstack([self._positions, positions])
+        self._rows = np.vstack([self._rows, rows])
+
+    def covers(self, positions: Ints, rows: Bools) -> bool:
+        """Return whether one that is kept has batches as large, loses no row and is no busier."""
+        calmer = self._calmer[self._number, positions, self._positions].all(axis=1)
+        return bool((self._rows[calmer] >= rows).all(axis=1).any())
 
 
 def _shortest_waits_us(problem: Problem, table: Table) -> Ints:
@@ -186,11 +202,15 @@ def _little_us(problem: Problem, table: Table, arriving: Floats) -> Ints:
     return tables.in_us(wait_s)
 
 
-def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Bools:
-    at = positions[table.model]
-    batch_us = np.take_along_axis(table.batch_us, at[:, :, None], axis=2)[:, :, 0]
-    path_us = (batch_us + np.where(table.uses, wait_us[table.model], 0)).sum(axis=1)
-    return np.asarray(path_us <= table.limit_us)
+def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Iterator[tuple[Ints, Bools]]:
+    """Yield each choice of batch numbers with the rows that may be in time under it."""
+    wait_us = np.where(table.uses, wait_us[table.model], 0)
+    row, stage = np.ogrid[: len(table.rows), : wait_us.shape[1]]
+    block = max(CHUNK // max(len(table.rows), 1), 1)
+    for start in range(0, len(positions), block):
+        choices = positions[start : start + block]
+        batch_us = table.batch_us[row, stage, choices[:, table.model]]
+        yield from zip(choices, (batch_us + wait_us).sum(axis=2) <= table.limit_us, strict=True)
 
 
 class _Choice:

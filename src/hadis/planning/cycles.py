@@ -108,9 +108,14 @@ class _Solver:
         self.cache = cache
         self.clock = clock
 
-    def __call__(self, problem: Problem) -> Plan:
-        tolerance = caching.TOLERANCE * deciding.caution(problem.workers)
-        plan, self.cache = caching.solve(self.cache, problem, tolerance=tolerance, clock=self.clock)
+    def __call__(self, problem: Problem, *, hurries: bool = False) -> Plan:
+        plan, self.cache = caching.solve(
+            self.cache,
+            problem,
+            tolerance=caching.TOLERANCE * deciding.caution(problem.workers),
+            learns=not hurries,
+            clock=self.clock,
+        )
         return plan
 
 

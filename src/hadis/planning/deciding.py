@@ -7,8 +7,8 @@ once.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from hadis.planning import arranging, solving
 from hadis.planning.arranging import Arrangement
@@ -36,7 +36,18 @@ A share of what is served and not of the demand: under a flood every plan violat
 """
 
 SHEDS = "sheds what the plan in force cannot carry"
-Solve = Callable[[Problem], Plan]
+
+
+class Solve(Protocol):
+    """A way to the best plan; one that `hurries` does nothing that is for later."""
+
+    def __call__(self, problem: Problem, *, hurries: bool = False) -> Plan:
+        """Return the plan."""
+
+
+def _solve(problem: Problem, *, hurries: bool = False) -> Plan:
+    del hurries  # nothing is done for later here
+    return solving.solve(problem)
 
 
 def plan_utilisation(workers: int) -> float:
@@ -90,7 +101,7 @@ def decide(
     *,
     on_overload: OnOverload,
     anew: str = "first plan",
-    solve: Solve = solving.solve,
+    solve: Solve = _solve,
 ) -> Decision:
     """Return the plan to be in force from now on.
 
@@ -167,7 +178,7 @@ def _stay_or_improve(case: _Case, problem: Problem, solve: Solve) -> Decision:
 def _leave(case: _Case, solve: Solve, on_overload: OnOverload) -> Decision:
     """Leave a plan that does not carry the demand, or that was made for an overload."""
     hold, held, tenure, now_s = case.hold, case.held, case.tenure, case.now_s
-    candidate = solve(case.make)
+    candidate = solve(case.make, hurries=True)
     if candidate.status is PlanStatus.OVERLOAD:
         # Nothing leaves room for what is not known of the demand; perhaps something carries it.
         candidate = replace(solving.solve(hold), solve_s=candidate.solve_s)

@@ -122,10 +122,18 @@ def shows_step(
 ) -> bool:
     """Return whether what has arrived since the last sample tells of a step of the load already.
 
-    Then the next cycle need not be waited for: a sample may be taken after half an interval.
+    Then the next cycle need not be waited for: a sample may be taken after half an interval. A step
+    that was first seen in part is told of once more where it is larger than it seemed.
     """
     ahead = observe(state, now_s, arrived, smoothing=smoothing, interval_s=interval_s)
-    return ahead.stepped_at_s > state.stepped_at_s
+    if ahead.stepped_at_s > state.stepped_at_s:
+        return True
+    if not state.mixed or ahead is state:
+        return False
+    whole, part = (
+        forecast(each, smoothing=smoothing, interval_s=interval_s) for each in (ahead, state)
+    )
+    return whole.mean_per_s > part.mean_per_s
 
 
 def step_start(samples: Sequence[Sample]) -> int:

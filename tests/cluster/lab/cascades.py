@@ -138,6 +138,21 @@ class Cascade:
         ]
         return sorted(found, key=lambda event: event["metadata"]["creationTimestamp"])
 
+    def wait_rolled(self, within_s: float = START_S) -> None:
+        """Wait until the routers' Deployment has rolled, and the routers of before are gone."""
+
+        def rolled() -> bool:
+            name = naming.router(self.owner)
+            live = self.cluster.api.get(kube.DEPLOYMENTS, self.namespace, name) or {}
+            told, wanted = live.get("status") or {}, live["spec"]["replicas"]
+            return (
+                told.get("observedGeneration") == live["metadata"]["generation"]
+                and told.get("updatedReplicas") == told.get("availableReplicas") == wanted
+                and len(self.pods("router")) == wanted
+            )
+
+        until(f"the routers of {self.namespace}/{self.name} have rolled", rolled, within_s)
+
     # What it is made of.
 
     def pods(self, component: str | None = None) -> list[Manifest]:

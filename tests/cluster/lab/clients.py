@@ -36,6 +36,8 @@ class Entry:
     status: int
     outcome: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+    """Why no image came."""
 
     @property
     def is_served(self) -> bool:
@@ -52,8 +54,9 @@ class Entry:
 class Load:
     """A load on one endpoint. `rate` may be changed while it runs."""
 
-    def __init__(self, url: str, rate: float) -> None:
+    def __init__(self, url: str, rate: float, slo_s: float = SLO_S) -> None:
         self.rate = rate
+        self._slo_s = slo_s
         self._url = f"{url}/v1/images/generations"
         self._entries: list[Entry] = []
         self._stopping = threading.Event()
@@ -61,9 +64,9 @@ class Load:
 
     @classmethod
     @contextmanager
-    def on(cls, url: str, rate: float) -> Iterator[Self]:
+    def on(cls, url: str, rate: float, slo_s: float = SLO_S) -> Iterator[Self]:
         """Load an endpoint for a while; at the end every request has ended."""
-        load = cls(url, rate)
+        load = cls(url, rate, slo_s)
         load._thread.start()
         try:
             yield load
@@ -123,22 +126,21 @@ class Load:
 
     async def _ask(self, session: aiohttp.ClientSession, prompt: str) -> None:
         sent_s = time.monotonic()
-        headers = {"Hadis-Deadline-Seconds": f"{SLO_S:g}"}
+        headers = {"Hadis-Deadline-Seconds": f"{self._slo_s:g}"}
         try:
             async with session.post(self._url, json={"prompt": prompt}, headers=headers) as reply:
                 answer = await reply.json()
                 status = reply.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            self._book(sent_s, 0, repr(error))
+            self._entries.append(Entry(sent_s, time.monotonic(), 0, "", said=repr(error)))
             return
+        ended_s = time.monotonic()
         if status == 200:
             told = answer["data"][0]["hadis"]
-            self._book(sent_s, status, str(told["outcome"]), told)
+            self._entries.append(Entry(sent_s, ended_s, status, str(told["outcome"]), told))
         else:
             error = answer.get("error") or {}
-            self._book(sent_s, status, str((error.get("hadis") or {}).get("outcome")))
-
-    def _book(
-        self, sent_s: float, status: int, outcome: str, told: Mapping[str, Any] | None = None
-    ) -> None:
-        self._entries.append(Entry(sent_s, time.monotonic(), status, outcome, told or {}))
+            outcome = str((error.get("hadis") or {}).get("outcome"))
+            self._entries.append(
+                Entry(sent_s, ended_s, status, outcome, said=str(error.get("message")))
+            )

@@ -33,6 +33,8 @@ PROGRAMS = {
     "debootstrap": "debootstrap",
 }
 """What must be on PATH, and Debian's packages that bring it."""
+ENDS_S = 240.0
+"""Some 30 processes end at once and mounts are undone, on cores that may still be busy."""
 CNI_PLUGIN = Path("/usr/lib/cni/bridge")
 CLONE_NEWNET = 0x40000000
 
@@ -90,7 +92,7 @@ def running(*, nodes: int = NODES, gpus: int = GPUS) -> Iterator[Access]:
             yield Access(environment, load=(*enter, "load"), fault=enter, shares_files=True)
     finally:
         process.stdin.close()
-        process.wait(60)
+        process.wait(ENDS_S)
         process.stdout.close()
 
 
