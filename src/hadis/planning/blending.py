@@ -28,6 +28,8 @@ CHUNK = 16_384
 """Mixtures that are evaluated at once: the arrays stay within a processor's cache."""
 FIRST = 48
 """Rows that are tried first. Their pairs hold the best mixture more often than not."""
+FEW_WORKERS = 8
+"""Fleets in which whole workers are so coarse that each model's share of them is bounded early."""
 GAIN = 1e-9
 """Smaller gains in quality are rounding errors and not worth a second lane."""
 EVALUATIONS_PER_S = 4_000_000
@@ -283,11 +285,12 @@ class _Choice:
         The shares of the better row, in hundredths, are those between which the mixture fits a
         fleet whose workers could be split, and which make it good enough.
         """
+        models = self._models(better, rows)
         first, second = np.broadcast_arrays(better[:, None], rows[None, :])
-        is_pair = second > first
+        is_pair = (second > first) & (models <= self.problem.workers)
         first, second = first[is_pair], second[is_pair]
         gain = self.quality[first] - self.quality[second]
-        lowest, highest = self._fitting(first, second)
+        lowest, highest = self._fitting(first, second, models[is_pair])
         missing = best.value - self.quality[second]
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = np.where(gain > 0.0, missing / gain, np.where(missing > 0.0, np.inf, 0.0))
@@ -298,21 +301,34 @@ class _Choice:
         pairs = np.stack([first[kept], second[kept]], axis=1)
         return pairs, lowest[kept].astype(np.int64), highest[kept].astype(np.int64)
 
-    def _fitting(self, first: Ints, second: Ints) -> tuple[Floats, Floats]:
-        """Return the hundredths between which a pair fits the fleet when workers are split."""
+    def _models(self, better: Ints, rows: Ints) -> Ints:
+        """Return how many models each pair uses (better, rows); each takes a worker at least."""
+        uses = (self.uses > 0).astype(np.float64)
+        count = uses.sum(axis=1)
+        shared = uses[better] @ uses[rows].T
+        models = np.rint(count[better][:, None] + count[rows] - shared)
+        return np.asarray(models.astype(np.int64))
+
+    def _fitting(self, first: Ints, second: Ints, models: Ints) -> tuple[Floats, Floats]:
+        """Return the hundredths between which a pair fits the fleet when workers are split.
+
+        `models`: how many it uses. In a small fleet what the others need is seen here already.
+        """
         lowest = np.ones(len(first))
         highest = np.full(len(first), HUNDREDTHS - 1.0)
-        costs = [(self.total, self.room)]
-        if self.problem.pools is not None:
-            caps = self.table.caps * self.problem.utilisation_limit - self.table.extra
-            costs += [(self.load[:, i], caps[i] + tables.ROUNDING) for i in range(len(caps))]
+        costs: list[tuple[Floats, Floats]] = [(self.total, np.array(self.room))]
+        if self.problem.pools is not None or self.problem.workers <= FEW_WORKERS:
+            most = self.problem.workers - models + 1
+            for i, cap in enumerate(self.table.caps):
+                room = np.minimum(cap, most) * self.problem.utilisation_limit - self.table.extra[i]
+                costs.append((self.load[:, i], room + tables.ROUNDING))
         for cost, room in costs:
             step = cost[first] - cost[second]
             with np.errstate(divide="ignore", invalid="ignore"):
                 edge = HUNDREDTHS * (room - cost[second]) / step
             highest = np.where(step > 0.0, np.minimum(highest, np.floor(edge + GAIN)), highest)
             lowest = np.where(step < 0.0, np.maximum(lowest, np.ceil(edge - GAIN)), lowest)
-            never = (step == 0.0) & (cost[second] > max(room, 0.0))
+            never = (step == 0.0) & (cost[second] > np.maximum(room, 0.0))
             highest = np.where(never, 0.0, highest)
         return lowest, highest
 
