@@ -16,11 +16,13 @@ class Spent:
     def clock(self) -> float:
         return self.now_s
 
-    def turn(self, **phases: float) -> None:
+    def turn(self, fails_in: str = "", **phases: float) -> None:
         with self.phases.turn("images/scenes"):
             for name, seconds in phases.items():
                 with self.phases.phase(name):
                     self.now_s += seconds
+                    if name == fails_in:
+                        raise TimeoutError
 
 
 def test_each_phase_is_told_and_a_quick_turn_is_not(caplog: pytest.LogCaptureFixture) -> None:
@@ -39,12 +41,8 @@ def test_a_slow_turn_that_fails_is_told_up_to_where_it_failed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     spent = Spent()
-    with pytest.raises(TimeoutError), spent.phases.turn("images/scenes"):
-        with spent.phases.phase("observe"):
-            spent.now_s += 1.0
-        with spent.phases.phase("write"):
-            spent.now_s += SLOW_S
-            raise TimeoutError
+    with pytest.raises(TimeoutError):
+        spent.turn(observe=1.0, write=SLOW_S, report=1.0, fails_in="write")
     assert spent.took == [("observe", 1.0)]
     assert caplog.messages == ["images/scenes: a turn took 3.0 s (observe 1.0, write 2.0)"]
 
