@@ -146,7 +146,7 @@ def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[In
     count = int(np.prod([len(choices) for choices in offered]))
     leaves_out = not waits or count * len(table.rows) ** 2 > MOST_PAIRS
     chosen = sorted(itertools.product(*offered), reverse=True)[:MOST_CHOICES]
-    kept = _Kept(sums)
+    kept = _Kept(sums, len(chosen))
     for choice, rows in _in_time(table, np.array(chosen, dtype=np.int64), wait_us):
         if not rows.any():
             continue
@@ -160,25 +160,28 @@ def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[In
 class _Kept:
     """The choices of batch numbers (C, models) that are searched, and their rows (C, rows)."""
 
-    def __init__(self, sums: _Sums) -> None:
+    def __init__(self, sums: _Sums, most: int) -> None:
         self._number = np.arange(sums.load.shape[1])
         # Of each model, whether no row keeps workers busier with a larger batch than with another.
         load = sums.load[:, :, None, :] <= sums.load[:, :, :, None] + tables.ROUNDING
         self._calmer = load.all(axis=0) & np.triu(np.ones(load.shape[2:], dtype=np.bool_))
-        self._positions = np.empty((0, sums.load.shape[1]), dtype=np.int64)
-        self._rows = np.empty((0, len(sums.load)), dtype=np.bool_)
+        self._count = 0
+        self._positions = np.empty((most, sums.load.shape[1]), dtype=np.int64)
+        self._rows = np.empty((most, len(sums.load)), dtype=np.bool_)
 
     def __iter__(self) -> Iterator[tuple[Ints, Bools]]:
-        return zip(self._positions, self._rows, strict=True)
+        return zip(self._positions[: self._count], self._rows[: self._count], strict=True)
 
     def add(self, positions: Ints, rows: Bools) -> None:
         """Keep a choice."""
-        self._positions = np.vstack([self._positions, positions])
-        self._rows = np.vstack([self._rows, rows])
+        self._positions[self._count] = positions
+        self._rows[self._count] = rows
+        self._count += 1
 
     def covers(self, positions: Ints, rows: Bools) -> bool:
         """Return whether one that is kept has batches as large, loses no row and is no busier."""
-        calmer = self._calmer[self._number, positions, self._positions].all(axis=1)
+        kept = self._positions[: self._count]
+        calmer = np.flatnonzero(self._calmer[self._number, positions, kept].all(axis=1))
         return bool((self._rows[calmer] >= rows).all(axis=1).any())
 
 
@@ -228,6 +231,7 @@ class _Choice:
         number = np.arange(len(table.models))
         self.load = sums.load[self.rows][:, number, positions]
         self.uses = sums.uses[self.rows]
+        self._is_used = (self.uses > 0).astype(np.float64)
         # Where anything waits, the path depends on what the whole mixture sends to a model.
         self.waits = tables.has_queues(problem)
         self.ratio = sums.ratio[self.rows]
@@ -303,8 +307,7 @@ class _Choice:
 
     def _models(self, better: Ints, rows: Ints) -> Ints:
         """Return how many models each pair uses (better, rows); each takes a worker at least."""
-        uses = (self.uses > 0).astype(np.float64)
-        count = uses.sum(axis=1)
+        uses, count = self._is_used, self._is_used.sum(axis=1)
         shared = uses[better] @ uses[rows].T
         models = np.rint(count[better][:, None] + count[rows] - shared)
         return np.asarray(models.astype(np.int64))

@@ -143,7 +143,9 @@ class Cascade:
 
         def rolled() -> bool:
             name = naming.router(self.owner)
-            live = self.cluster.api.get(kube.DEPLOYMENTS, self.namespace, name) or {}
+            live = self.cluster.api.get(kube.DEPLOYMENTS, self.namespace, name)
+            if live is None:
+                raise NotYet(f"there is no Deployment {self.namespace}/{name}")
             told, wanted = live.get("status") or {}, live["spec"]["replicas"]
             return (
                 told.get("observedGeneration") == live["metadata"]["generation"]
