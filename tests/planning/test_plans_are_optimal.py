@@ -76,6 +76,20 @@ def test_one_lane_is_the_best_row_whatever_times_a_shell_states(first: int) -> N
             assert worth(problem, plan) == pytest.approx(want, abs=1e-5), seed
 
 
+@pytest.mark.parametrize("workers", [16, 1000])
+def test_one_lane_is_the_best_of_hundreds_of_rows_however_large_the_fleet(workers: int) -> None:
+    # Hundreds of qualities in hundred-millionths, times swaps, times microseconds: near 64 bits.
+    for seed in range(12):
+        problem = a_random_problem(seed, least_rows=300, most_rows=600)
+        problem = replace(problem, workers=workers, demand_per_s=workers / 8, slo_s=60.0)
+        problem = with_a_past(problem, seed)
+        want = enumeration.best_single(problem)
+        plan = solving.solve(problem)
+        assert want is not None, seed
+        assert plan.status is PlanStatus.OPTIMAL, seed
+        assert worth(problem, plan) == pytest.approx(want, abs=1e-5), seed
+
+
 def test_two_lanes_are_the_best_mixture_whatever_times_a_shell_states() -> None:
     for seed in range(20):
         problem = a_random_problem(seed, most_rows=7, lanes=2)

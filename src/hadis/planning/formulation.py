@@ -18,22 +18,28 @@ Variables
   y_ib in {0, 1}  the batch size of a model
   x_i in 0..S_i   workers of a model
   d_i in 0..S_i   workers of a model that must load it first
+  q               the quality of the configuration
 
 Constraints (numbers as in section 4.4 of the paper)
   (3) sum_k z_k = 1;  sum_b y_ib = 1 for each i;  sum_i x_i + sum_k m_k z_k <= S
   (4) x_i >= sum_k n_kib z_k                      for each i, b with y_ib = 1
   (5) t_i >= sum_k t_kib z_k                      for each i, b with y_ib = 1;  sum_i t_i <= T
   (7) d_i >= x_i - c_i                            the swaps, where the current workers are known
+  (8) q <= Q_k                                    for each k with z_k
 
 Objective
-  (6) the best sum_k Q_k z_k - sum_i p_i d_i; among equals the fewest swaps sum_i d_i; then the
-      shortest path sum_i t_i.
+  (6) the best q - sum_i p_i d_i; among equals the fewest swaps sum_i d_i; then the shortest path
+      sum_i t_i.
 
 In words: pick one configuration, one batch size for every model and so many workers that every
 model keeps up with what the configuration sends it, no path takes longer than the SLO, and no other
 choice promises better pictures after what its swaps cost. Everything is whole numbers: times are
 microseconds; qualities enter as ranks where swaps are free, so that no two of them are ever
 confused, and else in hundred-millionths of the table's range.
+
+Why (8) and no sum of Q_k z_k in the objective: CP-SAT bounds such a sum by all of its rows at once.
+It would not see that a plan in hand rules out every row of less quality, and with a thousand
+workers it takes the sum for an overflow.
 """
 
 from collections.abc import Sequence
@@ -98,9 +104,13 @@ class _Program:
         model.add(_total(list(t.values())) <= table.limit_us)  # (5)
         y = [variable for i in self.used for variable in self._add_batches(i, x[i], t[i])]
         d = self._swaps(x)
-        model.maximize(self._objective(t, d))  # (6)
+        worth, price = self._worth(list(d))
+        q = self._quality(worth)
+        model.maximize(self._objective(q, int(worth.max()), t, d, price))  # (6)
         # The best row is tried first, so that what is left is to prove that no tie is better.
-        model.add_decision_strategy([*self.z, *y], cp_model.CHOOSE_FIRST, cp_model.SELECT_MAX_VALUE)
+        model.add_decision_strategy(
+            [*self.z, q, *y], cp_model.CHOOSE_FIRST, cp_model.SELECT_MAX_VALUE
+        )
         model.add_decision_strategy(
             [*x.values(), *t.values(), *d.values()],
             cp_model.CHOOSE_FIRST,
@@ -140,21 +150,32 @@ class _Program:
             self.model.add(swaps >= x[i] - int(held[i]))  # (7)
         return d
 
-    def _objective(self, t: dict[int, cp_model.IntVar], d: dict[int, cp_model.IntVar]) -> Any:
+    def _quality(self, worth: Ints) -> cp_model.IntVar:
+        """State (8) and return q."""
+        q = self.model.new_int_var(0, int(worth.max()), "q")
+        for chosen, value in zip(self.z, worth.tolist(), strict=True):
+            self.model.add(q <= value).only_enforce_if(chosen)  # (8)
+        return q
+
+    def _objective(
+        self,
+        q: cp_model.IntVar,
+        most: int,
+        t: dict[int, cp_model.IntVar],
+        d: dict[int, cp_model.IntVar],
+        price: dict[int, int],
+    ) -> Any:
         """Return (6), its three parts weighed so that none ever outweighs the one before it."""
-        worth, price = self._worth(list(d))
         swaps_end = self.problem.workers + 1
         # Ties in the path are told apart as finely as 64 bits allow: in microseconds, up to fleets
         # of thousands of workers.
-        levels = int(worth.max()) + max(price.values(), default=0) * self.problem.workers + 1
+        levels = most + sum(price.values()) * self.problem.workers + len(price) + 1
         coarse = max(1, -(-levels * swaps_end * (self.table.limit_us + 3) // LARGEST))
         path_end = self.table.limit_us // coarse + 2
         path = self.model.new_int_var(0, path_end - 1, "path")
         self.model.add(coarse * path >= _total(list(t.values())))
-        objective = self._over_rows(worth, scale=swaps_end * path_end)
-        for i, swaps in d.items():
-            objective -= (price[i] * swaps_end + 1) * path_end * swaps
-        return objective - path
+        swaps = [(price[i] * swaps_end + 1) * path_end * swaps for i, swaps in d.items()]
+        return swaps_end * path_end * q - _total(swaps) - path
 
     def _worth(self, models: Sequence[int]) -> tuple[Ints, dict[int, int]]:
         """Return the rows' qualities and the models' swap prices as whole numbers."""
@@ -165,11 +186,11 @@ class _Program:
         worth = np.rint((quality - quality.min()) / unit).astype(np.int64)
         return worth, {i: int(np.rint(self.table.price[i] / unit)) for i in models}
 
-    def _over_rows(self, coefficients: Any, scale: int = 1) -> Any:
-        """Return sum_k scale * coefficient_k z_k over the rows whose coefficient is not 0."""
+    def _over_rows(self, coefficients: Any) -> Any:
+        """Return sum_k coefficient_k z_k over the rows whose coefficient is not 0."""
         chosen = np.flatnonzero(coefficients)
         return cp_model.LinearExpr.weighted_sum(
-            [self.z[k] for k in chosen], [int(coefficients[k]) * scale for k in chosen]
+            [self.z[k] for k in chosen], [int(coefficients[k]) for k in chosen]
         )
 
     def _run(self) -> Choice:
@@ -178,9 +199,12 @@ class _Program:
         solver.parameters.num_workers = 1
         # Its own handler would leave SIGINT at the default: the next Ctrl-C would kill the caller.
         solver.parameters.catch_sigint_signal = False
-        # A program this small gains nothing from relaxations or presolve (`benchmarks/planner.py`).
+        # A program this small gains nothing from relaxations or presolve (`benchmarks/planner.py`);
+        # probing alone takes a second where thousands of rows are feasible.
         solver.parameters.linearization_level = 0
         solver.parameters.cp_model_presolve = False
+        solver.parameters.cp_model_probing_level = 0
+        solver.parameters.symmetry_level = 0
         solver.parameters.search_branching = cp_model.FIXED_SEARCH
         solver.parameters.max_time_in_seconds = self.problem.time_limit_s
         status = solver.solve(self.model)
@@ -188,6 +212,8 @@ class _Program:
             chosen = next(k for k, z in enumerate(self.z) if solver.boolean_value(z))
             proved = PlanStatus.OPTIMAL if status == cp_model.OPTIMAL else PlanStatus.FEASIBLE
             return Choice(int(self.rows[chosen]), proved)
+        if status != cp_model.UNKNOWN:
+            raise AssertionError(f"the program is {solver.status_name()}: {self.model.validate()}")
         # Out of time before any solution: every row here is feasible alone, so that the best of
         # them still holds all constraints.
         return Choice(int(self.rows[0]), PlanStatus.FEASIBLE)
