@@ -1,7 +1,7 @@
 """From measurements to a profile: tune the hardness weights, sweep, prune, note how it was made."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,12 +65,14 @@ def assemble(
     tune: bool = True,
     overhead_s: float = 0.0,
     notes: dict[str, str] | None = None,
+    fingerprints: Mapping[ModelName, str] | None = None,
     on_row: Callable[[ProfileRow], None] | None = None,
 ) -> Assembly:
     """Return the profile of `cascade`; `outcomes.hardness` is under the cascade's own weights.
 
     These are kept without `tune`, and when no others are better on prompts held out. Models are
-    paired from fast to slow. Every row that some setting of the stages can use is kept; only a
+    paired from fast to slow. `fingerprints` say what of each was measured
+    (`identities.of_models`). Every row that some setting of the stages can use is kept; only a
     cascade without a discriminator has no quality thresholds to sweep.
     """
     by_latency = sorted(outcomes.models, key=lambda name: latencies.models[name][1])
@@ -79,7 +81,7 @@ def assemble(
         scores={name: outcomes.scores[name] for name in by_latency},
         fulfilled={name: outcomes.fulfilled[name] for name in by_latency},
     )
-    notes = dict(notes or {})
+    notes, fingerprints = dict(notes or {}), fingerprints or {}
     hardness_weights = dict(cascade.hardness_weights)
     if tune and len(by_latency) > 1:
         tuned, notes["hardness"] = _tuned(features, outcomes, hardness_weights)
@@ -102,7 +104,10 @@ def assemble(
     profile = Profile(
         name=cascade.profile_name or cascade.name,
         quality=quality,
-        models=tuple(ModelLatency(m.name, latencies.models[m.name]) for m in cascade.models),
+        models=tuple(
+            ModelLatency(model.name, latencies.models[model.name], fingerprints.get(model.name))
+            for model in cascade.models
+        ),
         rows=tuple(_rounded(row) for row in kept),
         deliver=cascade.deliver,
         hardware=latencies.hardware,

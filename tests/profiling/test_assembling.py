@@ -15,6 +15,7 @@ from hadis.profiling import files, sweeping
 from hadis.profiling.outcomes import Floats, Outcomes
 from hadis.terms.ids import ModelName
 from hadis.terms.profiles import ProfileRow
+from hadis.wire import profiles
 from hadis_profiler import assembling, latency_files, measurements
 from hadis_profiler.latencies import Latencies
 from support.cascades import a_cascade
@@ -70,9 +71,15 @@ def test_a_profile_is_assembled_that_reads_back_and_prefers_long_prompts_as_hard
     outcomes = measurements.read_outcomes(
         an_outcomes_file(tmp_path), [SMALL, LARGE], hardness, kind="matching"
     )
-    made = assembling.assemble(cascade, outcomes, found, LATENCIES, overhead_s=0.02)
+    digests = {SMALL: "0a1b", LARGE: "2c3d"}
+    made = assembling.assemble(
+        cascade, outcomes, found, LATENCIES, overhead_s=0.02, fingerprints=digests
+    )
     text = files.write_profile(made.profile)
     assert files.read_profile(text, "p.json") == made.profile
+    spec = profiles.to_manifest(made.profile)["spec"]
+    assert profiles.read_spec(spec, name=made.profile.name, source="p.yaml") == made.profile
+    assert {model.name: model.fingerprint for model in made.profile.models} == digests
     assert made.profile.scoring_latency_s == LATENCIES.scoring
     assert made.rows_swept >= len(made.profile.rows)
     assert set(assembling.fixed_quality(made.profile)) == {SMALL, LARGE}

@@ -9,7 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hadis_cli.measuring.inputs import Options, Task
-from hadis_profiler import assembling, generating, latencies, latency_files, measurements
+from hadis_profiler import (
+    assembling,
+    generating,
+    identities,
+    latencies,
+    latency_files,
+    measurements,
+)
 from hadis_profiler.latencies import Latencies
 
 
@@ -92,6 +99,7 @@ def assembly_of(
             metric=task.metric,
             tune=not options.keep_weights,
             overhead_s=options.overhead,
+            fingerprints=identities.of_models(cascade),
             on_row=lambda _: bar.advance(sweep),
         )
 

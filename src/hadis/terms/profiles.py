@@ -30,10 +30,14 @@ class QualityMetric:
 
 @dataclass(frozen=True, slots=True)
 class ModelLatency:
-    """Measured seconds a batch of one model, by batch size; ascending in both."""
+    """Measured seconds a batch of one model, by batch size; ascending in both.
+
+    `fingerprint`: a digest of the weights and settings that were measured, where it is known.
+    """
 
     name: ModelName
     latency_s: dict[int, float]
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,10 @@ class _Reader:
                     self.source, model.at("name"), f"{name} is listed twice", "name each once"
                 )
             seen.add(name)
-            yield ModelLatency(
-                ModelName(name), self.batches(model.value.get("latency_s"), model.at("latency_s"))
-            )
+            batches = self.batches(model.value.get("latency_s"), model.at("latency_s"))
+            is_known = model.value.get("fingerprint") is not None
+            fingerprint = self.text(model, "fingerprint") if is_known else None
+            yield ModelLatency(ModelName(name), batches, fingerprint)
 
     def batches(self, value: object, path: str) -> dict[int, float]:
         node = as_node(value, self.source, path)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hadis.errors import InvalidProfile
-from hadis.terms.profiles import Profile, ProfileRow
+from hadis.terms.profiles import ModelLatency, Profile, ProfileRow
 from hadis.wire import profile_reading
 
 API_VERSION = "hadis.dev/v1alpha1"
@@ -49,7 +49,7 @@ def to_document(profile: Profile) -> dict[str, Any]:
         "hardware": profile.hardware,
         "overhead_s": profile.overhead_s,
         "models": [
-            {"name": model.name, "latency_s": _batches_out(model.latency_s)}
+            {**_identity(model), "latency_s": _batches_out(model.latency_s)}
             for model in profile.models
         ],
         "scoring_latency_s": _batches_out(profile.scoring_latency_s),
@@ -80,7 +80,7 @@ def to_manifest(profile: Profile) -> dict[str, Any]:
         "deliver": profile.deliver.value,
         "overheadSeconds": profile.overhead_s,
         "models": [
-            {"name": model.name, "latencies": _latencies_out(model.latency_s)}
+            {**_identity(model), "latencies": _latencies_out(model.latency_s)}
             for model in profile.models
         ],
         "scoringLatencies": _latencies_out(profile.scoring_latency_s),
@@ -126,6 +126,11 @@ def _by_batch(latencies: object) -> object:
         )
         for entry in latencies
     }
+
+
+def _identity(model: ModelLatency) -> dict[str, str]:
+    known = {} if model.fingerprint is None else {"fingerprint": model.fingerprint}
+    return {"name": model.name, **known}
 
 
 def _batches_out(latency_s: Mapping[int, float]) -> dict[str, float]:
