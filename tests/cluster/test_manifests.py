@@ -1,4 +1,4 @@
-"""What the API server refuses, what it takes, and what stands in the way."""
+"""What the API server and `hadis up` refuse, what is taken, and what stands in the way."""
 
 import copy
 import json
@@ -15,9 +15,12 @@ from cluster.lab.commands import Refused
 from cluster.lab.figures import Figures
 from cluster.lab.releases import Release
 from cluster.lab.waiting import until
+from hadis import resources
+from hadis.wire import structural
 from hadis_operator import kube
 
 NAMESPACE = "manifests"
+PLURALS = {"HadisCascade": "hadiscascades", "HadisProfile": "hadisprofiles"}
 ROWS = 4096
 PINNED = {"light": "scenes-xs", "heavy": "huge", "hardnessThreshold": 1, "qualityThreshold": 0}
 CLAIM = {"storage": "1Gi", "accessModes": ["ReadWriteOnce"]}
@@ -45,6 +48,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.models.0.guidance", -1, "spec.models[0].guidance"),
     ("spec.models.0.dtype", "int8", "spec.models[0].dtype"),
     ("spec.models.0.source", {}, "spec.models[0].source"),
+    ("spec.models.0.source", {"path": ""}, "spec.models[0].source.path"),
     ("spec.models.0.source.repository", "a/b", "spec.models[0].source"),
     ("spec.models.0.source.revision", "main", "spec.models[0].source"),
     ("spec.models.1.name", "scenes-xs", "spec.models[1]"),
@@ -68,12 +72,31 @@ INVALID: list[tuple[str, Any, str]] = [
     ("spec.planner", {"mode": "Pinned", "pinned": PINNED}, "spec.planner.pinned"),
     ("spec.planner", {"interval": "0s"}, "spec.planner.interval"),
     ("spec.planner", {"maxLanes": 3}, "spec.planner.maxLanes"),
+    ("spec.planner", {"demandSmoothing": 0}, "spec.planner.demandSmoothing"),
+    ("spec.hardness", {"weights": {"charm": 1}}, "spec.hardness.weights.charm"),
+    ("spec.workers.count", "two", "spec.workers.count"),
+    ("spec.stages.router", "enabled", "spec.stages.router"),
+    ("spec.workers.template", {"sharedMemory": True}, "spec.workers.template.sharedMemory"),
+    ("spec.workers.template", {"sharedMemory": "1" * 65}, "spec.workers.template.sharedMemory"),
+    (
+        "spec.workers.template",
+        {"nodeSelector": {f"label-{number}": "x" for number in range(33)}},
+        "spec.workers.template.nodeSelector",
+    ),
+    (
+        "spec.models",
+        [{"name": f"m{number}", "source": {"path": "."}} for number in range(17)],
+        "spec.models",
+    ),
     ("spec.metrics", {"prometheus": {"url": "prom:9090"}}, "spec.metrics.prometheus.url"),
 ]
 INVALID_PROFILES: list[tuple[str, Any, str]] = [
     ("spec.quality.metric", "fid", "spec.rows"),
     ("spec.rows.0.light", "nobody", "spec.rows"),
     ("spec.models.0.latencies.1.seconds", 0.001, "spec.models[0].latencies"),
+    ("spec.models.0.latencies.0.seconds", 0, "spec.models[0].latencies[0].seconds"),
+    ("spec.rows.0.directRatio", 1.5, "spec.rows[0].directRatio"),
+    ("spec.hardware", "", "spec.hardware"),
 ]
 
 
@@ -117,7 +140,14 @@ def _assert_refused(cluster: Cluster, document: dict[str, Any], want_field: str)
             *("create", "--dry-run=server", "--validate=strict", "-n", NAMESPACE, "-f", "-"),
             stdin=json.dumps(document),
         )
-    assert want_field in str(refused.value)
+    said = str(refused.value)
+    assert want_field in said
+    # `hadis up` says the same, in the same words.
+    _, problems = structural.admit(resources.schema(PLURALS[document["kind"]]), document)
+    assert problems
+    for problem in problems:
+        assert problem.path in said
+        assert problem.message in said
 
 
 def test_the_unchanged_manifests_are_taken(cluster: Cluster, namespace: str) -> None:

@@ -54,6 +54,7 @@ CASCADES: list[dict[str, Any]] = [
     {"planner": {"mode": "Pinned"}},
     {"planner": {"mode": "Pinned", "pinned": PINNED}},
     {"planner": {"pinned": {**PINNED, "heavy": "huge"}}},
+    {"planner": {"demandSmoothing": 0}},
     {"planner": {"interval": "999ms"}},
     {"planner": {"interval": "10m1s"}},
     {"workers": {"count": 1, "template": {"modelCache": {"claimTemplate": CLAIM}}}},
@@ -67,6 +68,7 @@ PROFILES: list[dict[str, Any]] = [
     {},
     {"quality": {"metric": "fid", "direction": "lower"}},
     {"models": [{"name": "small", "latencies": [{"batch": 2, "seconds": 0.1}]}]},
+    {"models": [{"name": "small", "latencies": [{"batch": 1, "seconds": 0}]}]},
     {
         "models": [
             {

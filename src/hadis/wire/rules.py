@@ -118,6 +118,9 @@ PREDICATES: dict[str, Predicate] = {
     " && self.models.exists(m, m.name == r.heavy))": _rows_name_models,
     "self.rows.all(r, self.quality.metric in r.measured)": _rows_are_measured,
     "self.all(a, self.all(b, a.batch >= b.batch || a.seconds <= b.seconds))": _larger_is_not_faster,
+    # In place of `minimum`, which the API server rounds down to 0 for a value that is written as 0.
+    "self > 0.0": lambda seconds: seconds > 0.0,
+    "self >= 0.01": lambda weight: weight >= 0.01,
     "self.exists(a, a.batch == 1)": lambda latencies: any(
         entry["batch"] == 1 for entry in latencies
     ),
