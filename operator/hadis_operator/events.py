@@ -39,6 +39,14 @@ class Story:
     subject: str = ""
 
 
+INSECURE = Story(
+    "InsecureRouter",
+    "every client that reaches the router is served; name a Secret with keys in "
+    "spec.router.apiKeys to change that",
+    is_warning=True,
+)
+
+
 def planned(sentence: str) -> Story:
     """Return the story of a new plan."""
     return Story("Planned", sentence)

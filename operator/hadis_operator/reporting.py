@@ -79,6 +79,7 @@ class Reporter:
         self._applier = applier
         self._me = me
         self._outbox = Outbox()
+        self._has_keys = True
 
     def hear(self, stories: Iterable[Story], now_s: float) -> None:
         """Take up stories at once: a report that fails later must not lose them."""
@@ -107,7 +108,7 @@ class Reporter:
         status = statuses.compose(turn.given, live, derived, counts, turn.issued, now=_now())
         self._metrics.counted(self._key, counts, turn.source)
         self._outbox.note(live.get("conditions") or (), status["conditions"], now_s)
-        self._outbox.put(self._first_words(turn.given, live), now_s)
+        self._outbox.put(self._unguarded(turn.given, live), now_s)
         owner = turn.given.owner
         await self._write(turn.live, statuses.manifest(owner.name, owner.namespace, status), now_s)
 
@@ -150,18 +151,12 @@ class Reporter:
             self._outbox.empty()
             self._metrics.told(is_warning=story.is_warning)
 
-    def _first_words(self, given: Given, live: Manifest) -> list[Story]:
-        """Return what is told once, when a cascade is met for the first time."""
-        if live.get("observedGeneration") or given.spec["router"].get("apiKeys"):
-            return []
-        return [
-            Story(
-                "InsecureRouter",
-                "every client that reaches the router is served; name a Secret with keys in "
-                "spec.router.apiKeys to change that",
-                is_warning=True,
-            )
-        ]
+    def _unguarded(self, given: Given, live: Manifest) -> list[Story]:
+        """Return what is told once, when routers are, or become, open to everybody."""
+        had_keys, self._has_keys = self._has_keys, bool(given.spec["router"].get("apiKeys"))
+        # A spec that was looked at before was told of then, if by another operator.
+        is_known = live.get("observedGeneration") == given.generation
+        return [] if self._has_keys or not had_keys or is_known else [events.INSECURE]
 
     def _facts(self, turn: Turn, now_epoch_s: float) -> Facts:
         survey, view, owner = turn.survey, turn.view, turn.given.owner

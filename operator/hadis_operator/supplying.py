@@ -45,6 +45,8 @@ _KINDS = {
 _GATED = re.compile(
     r"gated|\b401\b|\b403\b|unauthori[sz]ed|forbidden|access to model", re.IGNORECASE
 )
+_HAS_FIX = re.compile(r"; | - ")
+"""A worker that knows what to do about it says so behind one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def judge(
         told = "; ".join(troubles[:4])
         if any(_GATED.search(trouble) for trouble in troubles):
             return Supply(SupplyState.GATED, f"{told} - {GATED_FIX}")
-        return Supply(SupplyState.NOT_FOUND, f"{told} - {NOT_FOUND_FIX}")
+        fix = "" if all(map(_HAS_FIX.search, troubles)) else f" - {NOT_FOUND_FIX}"
+        return Supply(SupplyState.NOT_FOUND, told + fix)
     if job_is_complete is False:
         return _fetched(fetchers, now_epoch_s)
     loaded = any(state.resident for status in workers.values() for state in status.models.values())

@@ -887,6 +887,26 @@ async def test_an_open_router_is_told_once(
     assert sum("spec.router.apiKeys" in note for note in notes) == 1
 
 
+@pytest.mark.usefixtures("cascade")
+async def test_a_router_that_loses_its_keys_is_told_once(
+    server: ApiServer, begin: Callable[[], Operator]
+) -> None:
+    def told() -> int:
+        notes = [event["message"] for event in server.of("events")]
+        return sum("every client that reaches the router" in note for note in notes)
+
+    server.put(clusters.a_live_cascade(("router.apiKeys", {"secretName": "clients"})))
+    operator = begin()
+    await operator.turn(5)
+    assert told() == 0
+    opened = clusters.a_live_cascade()
+    opened["metadata"]["generation"] += 1
+    server.put(opened)
+    await operator.turn(5)
+    await begin().turn(5)
+    assert told() == 1
+
+
 async def test_a_cascade_that_is_being_deleted_is_left_to_the_garbage_collector(
     server: ApiServer, begin: Callable[[], Operator]
 ) -> None:

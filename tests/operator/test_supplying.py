@@ -75,6 +75,13 @@ def test_bad_weights_in_one_slot_are_named_while_the_others_serve() -> None:
     assert "spec.models[].source" in found.message
 
 
+def test_an_error_that_says_what_to_do_is_told_as_it_is() -> None:
+    for fix in (" - use a smaller spec.models[].dtype", "; correct spec.models[].pipeline"):
+        found = judge(w0=models(large=f"model large does not fit{fix}"))
+        assert found.state is SupplyState.NOT_FOUND
+        assert found.message.endswith(fix)
+
+
 def test_a_gate_is_told_from_a_missing_model_with_its_own_fix() -> None:
     for text in (GATED, "401 Client Error", "403 Forbidden", "Repo model x is gated"):
         found = judge(w0=models(large=text))
