@@ -69,6 +69,10 @@ REFUSED: dict[str, tuple[Manifest, str]] = {
         {"defaults": {"worker": {"tolerations": [{"ky": "gpu"}]}}},
         "'ky'",
     ),
+    "a claim of a pod, which no cascade can name": (
+        {"defaults": {"router": {"resources": {"claims": [{"name": "gpu"}]}}}},
+        "/defaults/router/resources",
+    ),
     "a list of resources": (
         {"defaults": {"worker": {"resources": ["gpu"]}}},
         "/defaults/worker/resources",

@@ -102,7 +102,8 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
-{{- /* What the operator may do where cascades live: a rule for each kind that it makes, none that it does not. */ -}}
+{{- /* What the operator may do where cascades live: a rule for each kind that it makes, none that it does not;
+what it stops wanting while a cascade lives are slots, policies and Jobs, the rest goes with the cascade. */ -}}
 {{- define "hadis.rules" -}}
 - apiGroups: [hadis.dev]
   resources: [hadiscascades, hadisprofiles]
@@ -115,10 +116,10 @@ seccompProfile:
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services, configmaps, persistentvolumeclaims]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
