@@ -1,10 +1,12 @@
 """How good and how fast the planner is: optimality, solve times, two lanes on the measured table.
 
-    PYTHONPATH=tests python benchmarks/planner.py [--data DIR] [--out F] [--problems N] [STAGE ...]
+    OMP_NUM_THREADS=1 PYTHONPATH=tests python benchmarks/planner.py [--data DIR] [--out F]
+        [--problems N] [STAGE ...]
 
 Prints one JSON object and writes it to F. `--data` (or HADIS_DATA) names the folder with the
 published measurements; stages that need them are left out by name without it. Exits with 1 when a
-figure misses its limit. Nothing else should run meanwhile: times are of one thread on the wall.
+figure misses its limit. Nothing else should run meanwhile: times are on the wall, of one thread
+where numpy is held to one as above, which is how the operator and `hadis up` run it.
 
   optimal   random problems against exhaustive enumeration over the unpruned rows
   paper     solve times at the paper's size: 600 measured rows, 4 models, 16 workers

@@ -12,6 +12,8 @@ ROLES = kube.Kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterrole
 
 def test_an_uninstalled_chart_leaves_what_serves(scenes: Cascade, installed: Release) -> None:
     api = installed.cluster.api
+    # A router that was rolled before may still be finishing.
+    until("no pod is on its way out", lambda: not scenes.leaving(), 60)
     pods = restarts(scenes.pods())
     plan = scenes.told()["plan"]
     with Load.on(scenes.url, RATE) as load:

@@ -164,6 +164,10 @@ class Cascade:
             selector += f",app.kubernetes.io/component={component}"
         return self.cluster.api.listed(kube.PODS, self.namespace, selector)
 
+    def leaving(self) -> list[Manifest]:
+        """Return its pods that finish what they have and go."""
+        return [pod for pod in self.pods() if "deletionTimestamp" in pod["metadata"]]
+
     def workers(self) -> dict[str, Manifest]:
         """Return the pod of each slot that is not leaving."""
         return {
