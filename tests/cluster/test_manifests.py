@@ -96,6 +96,7 @@ INVALID_PROFILES: list[tuple[str, Any, str]] = [
     ("spec.models.0.latencies.1.seconds", 0.001, "spec.models[0].latencies"),
     ("spec.models.0.latencies.0.seconds", 0, "spec.models[0].latencies[0].seconds"),
     ("spec.rows.0.directRatio", 1.5, "spec.rows[0].directRatio"),
+    ("spec.rows.0.measured", {}, "spec.rows[0].measured"),
     ("spec.hardware", "", "spec.hardware"),
 ]
 

@@ -96,6 +96,8 @@ def _object(schema: Schema, value: dict[str, Any], path: str) -> Iterator[Proble
     for name in schema.get("required", ()):
         if name not in value:
             yield Problem(_field(path, name), "Required value")
+    if len(value) < (least := schema.get("minProperties", 0)):
+        yield _invalid(path, len(value), f"should have at least {least} properties")
     yield from _most(schema, "maxProperties", len(value), path)
     is_open = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or not (properties or others)
     for name, member in value.items():
