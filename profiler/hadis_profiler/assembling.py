@@ -81,7 +81,7 @@ def assemble(
         scores={name: outcomes.scores[name] for name in by_latency},
         fulfilled={name: outcomes.fulfilled[name] for name in by_latency},
     )
-    notes, fingerprints = dict(notes or {}), fingerprints or {}
+    notes = dict(notes or {})
     hardness_weights = dict(cascade.hardness_weights)
     if tune and len(by_latency) > 1:
         tuned, notes["hardness"] = _tuned(features, outcomes, hardness_weights)
@@ -104,10 +104,7 @@ def assemble(
     profile = Profile(
         name=cascade.profile_name or cascade.name,
         quality=quality,
-        models=tuple(
-            ModelLatency(model.name, latencies.models[model.name], fingerprints.get(model.name))
-            for model in cascade.models
-        ),
+        models=_models(cascade, latencies, fingerprints or {}),
         rows=tuple(_rounded(row) for row in kept),
         deliver=cascade.deliver,
         hardware=latencies.hardware,
@@ -116,6 +113,15 @@ def assemble(
         notes=notes,
     )
     return Assembly(profile, hardness_weights, len(swept), error)
+
+
+def _models(
+    cascade: Cascade, latencies: Latencies, fingerprints: Mapping[ModelName, str]
+) -> tuple[ModelLatency, ...]:
+    return tuple(
+        ModelLatency(model.name, latencies.models[model.name], fingerprints.get(model.name))
+        for model in cascade.models
+    )
 
 
 def fixed_quality(profile: Profile) -> dict[ModelName, float]:

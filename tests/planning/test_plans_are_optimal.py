@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hadis.planning import arranging, blending, feasibility, formulation, solving, tables
+from hadis.planning import arranging, batching, blending, feasibility, formulation, solving, tables
 from hadis.planning.problems import Plan, PlanStatus, Problem
 from hadis.profiling import pruning
 from hadis.terms.profiles import Deliver, ProfileRow
@@ -108,6 +108,7 @@ def test_a_table_that_is_searched_in_pieces_gives_the_best_mixture(
     # As with tables of hundreds of rows: promising ones first, in blocks, in chunks.
     for name, value in {"FIRST": 5, "BLOCK": 4, "CHUNK": 50, "HUNDREDTHS": 20}.items():
         monkeypatch.setattr(blending, name, value)
+    monkeypatch.setattr(batching, "CHUNK", 50)
     problem = a_random_problem(seed, most_rows=16, lanes=2)
     want = enumeration.best_mixture(problem, parts=20)
     plan = solving.solve(problem)
@@ -119,7 +120,7 @@ def test_a_table_that_is_searched_in_pieces_gives_the_best_mixture(
 def test_where_images_wait_and_choices_are_many_a_plan_holds_and_says_what_was_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(blending, "MOST_PAIRS", 0)
+    monkeypatch.setattr(batching, "MOST_PAIRS", 0)
     told = 0
     for seed in range(60):
         problem = with_other_times(a_random_problem(seed, lanes=2), seed)

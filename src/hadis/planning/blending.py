@@ -9,23 +9,20 @@ first, and the rows that lie closest to the envelope of quality over load are tr
 the bar is high from the start.
 """
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 
-from hadis.planning import tables
+from hadis.planning import batching, tables
+from hadis.planning.batching import CHUNK, Sums
 from hadis.planning.problems import Problem, RowShare
-from hadis.planning.tables import Bools, Floats, Ints, Table
+from hadis.planning.tables import Floats, Ints, Table
 
 HUNDREDTHS = 100
 BLOCK = 64
 """Rows whose pairs with all others are bounded at once."""
-CHUNK = 16_384
-"""Mixtures that are evaluated at once: the arrays stay within a processor's cache."""
 FIRST = 48
 """Rows that are tried first. Their pairs hold the best mixture more often than not."""
 FEW_WORKERS = 8
@@ -34,11 +31,6 @@ GAIN = 1e-9
 """Smaller gains in quality are rounding errors and not worth a second lane."""
 EVALUATIONS_PER_S = 4_000_000
 """How a time limit becomes a limit of work, as nothing here reads a clock."""
-MOST_PAIRS = 6_000_000
-"""Pairs of rows, over all choices of batch sizes, that are bounded where images wait: a tenth
-or two of a second, and 600 rows of four models in two sizes of batches are within it."""
-MOST_CHOICES = 4096
-"""Choices of batch sizes up to which all are searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +74,8 @@ class Search:
     def __init__(self, problem: Problem, table: Table) -> None:
         self._table = table
         self._budget = int(problem.time_limit_s * EVALUATIONS_PER_S)
-        sums = _Sums.of(table)
-        choices, self.is_whole = _batches(problem, table, sums)
+        sums = Sums.of(table)
+        choices, self.is_whole = batching.choices(problem, table, sums)
         parts = [_Choice(problem, table, sums, *choice) for choice in choices]
         self._choices = sorted(parts, key=lambda choice: -choice.ceiling)
 
@@ -108,121 +100,11 @@ class Search:
         return Mixture(tuple(sorted(parts, key=lambda part: -part.share)), best.complete)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sums:
-    """What rows (axis 0) ask of models (axis 1), over both stages; batch numbers on axis 2."""
-
-    load: Floats
-    uses: Ints
-    ratio: Floats
-    batch_us: Ints
-
-    @classmethod
-    def of(cls, table: Table) -> Self:
-        return cls(
-            table.spread(table.load),
-            table.spread(table.uses.astype(np.int64)),
-            table.spread(table.ratio),
-            table.spread(table.batch_us),
-        )
-
-
-def _batches(problem: Problem, table: Table, sums: _Sums) -> tuple[list[tuple[Ints, Ints]], bool]:
-    """Return batch numbers a model, each with the rows that may be in time under them.
-
-    A choice is left out when another has larger batches, loses no row by it and keeps workers no
-    busier: where images are scored a larger batch may save time only then.
-    Where anything waits that is no proof: how long depends on what a mixture sends where, and the
-    smaller batches may be those that are in time. Then none is left out, as long as they are few.
-    False, when there are too many to search them all.
-    """
-    waits = tables.has_queues(problem)
-    wait_us = _shortest_waits_us(problem, table)
-    used = {int(i) for i in table.model[table.uses]}
-    offered = [range(len(b)) if i in used else range(1) for i, b in enumerate(table.batches)]
-    is_whole = int(np.prod([len(choices) for choices in offered])) <= MOST_CHOICES
-    if not is_whole:
-        offered = [range(0, len(choices), max(len(choices) - 1, 1)) for choices in offered]
-    count = int(np.prod([len(choices) for choices in offered]))
-    leaves_out = not waits or count * len(table.rows) ** 2 > MOST_PAIRS
-    chosen = sorted(itertools.product(*offered), reverse=True)[:MOST_CHOICES]
-    kept = _Kept(sums, len(chosen))
-    for choice, rows in _in_time(table, np.array(chosen, dtype=np.int64), wait_us):
-        if not rows.any():
-            continue
-        if not (leaves_out and kept.covers(choice, rows)):
-            kept.add(choice, rows)
-        elif waits:
-            is_whole = False
-    return [(choice, np.flatnonzero(rows)) for choice, rows in kept], is_whole
-
-
-class _Kept:
-    """The choices of batch numbers (C, models) that are searched, and their rows (C, rows)."""
-
-    def __init__(self, sums: _Sums, most: int) -> None:
-        self._number = np.arange(sums.load.shape[1])
-        # Of each model, whether no row keeps workers busier with a larger batch than with another.
-        load = sums.load[:, :, None, :] <= sums.load[:, :, :, None] + tables.ROUNDING
-        self._calmer = load.all(axis=0) & np.triu(np.ones(load.shape[2:], dtype=np.bool_))
-        self._count = 0
-        self._positions = np.empty((most, sums.load.shape[1]), dtype=np.int64)
-        self._rows = np.empty((most, len(sums.load)), dtype=np.bool_)
-
-    def __iter__(self) -> Iterator[tuple[Ints, Bools]]:
-        return zip(self._positions[: self._count], self._rows[: self._count], strict=True)
-
-    def add(self, positions: Ints, rows: Bools) -> None:
-        """Keep a choice."""
-        self._positions[self._count] = positions
-        self._rows[self._count] = rows
-        self._count += 1
-
-    def covers(self, positions: Ints, rows: Bools) -> bool:
-        """Return whether one that is kept has batches as large, loses no row and is no busier."""
-        kept = self._positions[: self._count]
-        calmer = np.flatnonzero(self._calmer[self._number, positions, kept].all(axis=1))
-        return bool((self._rows[calmer] >= rows).all(axis=1).any())
-
-
-def _shortest_waits_us(problem: Problem, table: Table) -> Ints:
-    """Return the shortest wait at each model that any mixture could have, by Little's law."""
-    ratio = np.where(table.twins[:, None], table.ratio.sum(axis=1, keepdims=True), table.ratio)
-    most = np.zeros(len(table.models))
-    np.maximum.at(most, table.model, ratio)
-    return np.asarray(_little_us(problem, table, most[None, :])[0])
-
-
-def _little_us(problem: Problem, table: Table, arriving: Floats) -> Ints:
-    """Return the waits at each model (axis 1) where these shares of the demand arrive."""
-    queue = np.array([problem.queue.get(name, 0.0) for name in table.models])
-    arrival = problem.demand_per_s * arriving
-    for i, name in enumerate(table.models):
-        if name in problem.arrival_per_s:
-            arrival[:, i] = problem.arrival_per_s[name]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # A factor of 0 stands for no wait at all, also where nothing arrives.
-        queue = queue if problem.queue_safety_factor > 0.0 else np.zeros_like(queue)
-        wait_s = np.where(queue > 0.0, problem.queue_safety_factor * queue / arrival, 0.0)
-    return tables.in_us(wait_s)
-
-
-def _in_time(table: Table, positions: Ints, wait_us: Ints) -> Iterator[tuple[Ints, Bools]]:
-    """Yield each choice of batch numbers with the rows that may be in time under it."""
-    wait_us = np.where(table.uses, wait_us[table.model], 0)
-    row, stage = np.ogrid[: len(table.rows), : wait_us.shape[1]]
-    block = max(CHUNK // max(len(table.rows), 1), 1)
-    for start in range(0, len(positions), block):
-        choices = positions[start : start + block]
-        batch_us = table.batch_us[row, stage, choices[:, table.model]]
-        yield from zip(choices, (batch_us + wait_us).sum(axis=2) <= table.limit_us, strict=True)
-
-
 class _Choice:
     """All pairs of rows under one choice of batch sizes, the better row of a pair first."""
 
     def __init__(
-        self, problem: Problem, table: Table, sums: _Sums, positions: Ints, rows: Ints
+        self, problem: Problem, table: Table, sums: Sums, positions: Ints, rows: Ints
     ) -> None:
         self.problem = problem
         self.table = table
@@ -378,7 +260,7 @@ class _Choice:
         if not self.waits:
             return np.asarray(np.maximum(self.batch_us[first], self.batch_us[second]))
         arriving = part * self.ratio[first] + rest * self.ratio[second]
-        wait_us = _little_us(self.problem, self.table, arriving)
+        wait_us = batching.little_us(self.problem, self.table, arriving)
         paths = [
             self.batch_us[lane]
             + np.where(self.uses[lane] > 0, self.uses[lane] * wait_us, 0).sum(axis=1)

@@ -174,8 +174,8 @@ class _Program:
         path_end = self.table.limit_us // coarse + 2
         path = self.model.new_int_var(0, path_end - 1, "path")
         self.model.add(coarse * path >= _total(list(t.values())))
-        swaps = [(price[i] * swaps_end + 1) * path_end * swaps for i, swaps in d.items()]
-        return swaps_end * path_end * q - _total(swaps) - path
+        cost = [(price[i] * swaps_end + 1) * path_end * swaps for i, swaps in d.items()]
+        return swaps_end * path_end * q - _total(cost) - path
 
     def _worth(self, models: Sequence[int]) -> tuple[Ints, dict[int, int]]:
         """Return the rows' qualities and the models' swap prices as whole numbers."""

@@ -59,8 +59,8 @@ def _check(schema: Schema, value: Any, path: str) -> Iterator[Problem]:
         # Rules may read any field below, so they wait until everything below is sound.
         for rule in schema.get("x-kubernetes-validations", ()):
             if "oldSelf" not in rule["rule"] and not rules.holds(rule["rule"], value):
-                of = "" if isinstance(value, dict | list) else f"{_shown(value)}: "
-                message = f"Invalid value: {of}{rule['message']}"
+                given = "" if isinstance(value, dict | list) else f"{_shown(value)}: "
+                message = f"Invalid value: {given}{rule['message']}"
                 yield Problem(path + rule.get("fieldPath", ""), message)
 
 
