@@ -78,3 +78,31 @@ def test_a_pool_that_cannot_keep_up_has_no_mean() -> None:
 def test_an_image_that_comes_alone_takes_one_batch() -> None:
     assert queueing.mean_response_s(0.0, 3, [0.7, 1.0]) == 0.7
     assert queueing.mean_response_s(1e-6, 1, [0.7]) == pytest.approx(0.7, abs=1e-4)
+
+
+@pytest.mark.parametrize("load", [0.02, 0.5, 0.9, 0.995])
+def test_one_image_at_a_time_waits_as_pollaczek_and_khinchine_say(load: float) -> None:
+    seconds = 2.0
+    want = seconds + load * seconds / (2.0 * (1.0 - load))
+    assert queueing.mean_response_s(load / seconds, 1, [seconds]) == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("load", [0.02, 0.5, 0.9])
+def test_batches_that_gain_nothing_nearly_wait_as_single_images_do(load: float) -> None:
+    # Two at once take as long as one after the other: the work is the same, the first of them
+    # only waits for the second. So the mean lies within one image's time of the single one.
+    alone_s = queueing.mean_response_s(load, 1, [1.0])
+    paired_s = queueing.mean_response_s(load, 1, [1.0, 2.0])
+    assert alone_s <= paired_s <= alone_s + 1.0
+
+
+@pytest.mark.parametrize("load", [0.01, 0.3, 0.6, 0.75, 0.85])
+@pytest.mark.parametrize("batch_s", [GAINING, LINEAR], ids=["gaining", "linear"])
+def test_the_chain_is_cut_off_where_nobody_waits(
+    batch_s: Sequence[float], load: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrival_per_s = load * len(batch_s) / batch_s[-1]
+    short_s = queueing.mean_response_s(arrival_per_s, 1, batch_s)
+    monkeypatch.setattr(queueing, "NEARLY_NOBODY", 1e-30)
+    monkeypatch.setattr(queueing, "MOST_WAITING", 600)
+    assert queueing.mean_response_s(arrival_per_s, 1, batch_s) == pytest.approx(short_s, rel=1e-7)

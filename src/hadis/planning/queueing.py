@@ -1,9 +1,10 @@
 """How long an image spends in a pool of workers on average: waiting, batch and scoring.
 
 A worker that is free takes whatever waits, up to its batch size, and never waits to fill a batch;
-arrivals are Poisson and a batch of n takes a fixed time. For one worker that is a Markov chain on
-the number that waits when a batch ends, solved numerically. Several workers share a stream better
-than each would carry its part alone; the wait shrinks as from M/M/1 to M/M/c (Allen and Cunneen's
+arrivals are Poisson and a batch of n takes a fixed time. One worker that makes one image at a time
+is M/D/1, whose mean is known (Pollaczek and Khinchine); with batches it is a Markov chain on the
+number that waits when a batch ends, solved numerically. Several workers share a stream better than
+each would carry its part alone; the wait shrinks as from M/M/1 to M/M/c (Allen and Cunneen's
 approximation scales both alike).
 """
 
@@ -14,9 +15,8 @@ import numpy as np
 
 from hadis.planning.tables import Floats, Ints
 
-QUEUE_LENGTHS = (40, 200)
-"""Where the chain is cut off: the first that nearly nobody reaches, in the end the last one, beyond
-which a deadline of any use is missed anyway. The time to solve it grows with the third power."""
+MOST_WAITING = 200
+"""Where the chain is cut off at the latest: beyond so many a deadline of any use is missed anyway."""
 NEARLY_NOBODY = 1e-9
 NEGLIGIBLE = 1e-9
 """A pool that is busy for less than this share of its time keeps nobody waiting."""
@@ -41,20 +41,37 @@ def mean_response_s(arrival_per_s: float, workers: int, batch_s: Sequence[float]
 
 def _alone(arrival_per_s: float, batch_s: Floats) -> tuple[float, float, float]:
     """Return mean wait, mean service and busy share of one worker."""
-    for longest in QUEUE_LENGTHS:
-        waiting = np.arange(longest + 1)
-        size = np.clip(waiting, 1, len(batch_s))
-        left = np.maximum(waiting - size, 0)
-        share = _shares(arrival_per_s * batch_s, size, left)
-        if share[-1] < NEARLY_NOBODY:
-            break
-    seconds = batch_s[size - 1]
-    length_s = seconds + np.where(waiting == 0, 1.0 / arrival_per_s, 0.0)
+    if len(batch_s) == 1:
+        seconds = float(batch_s[0])
+        busy = arrival_per_s * seconds
+        return busy * seconds / (2.0 * (1.0 - busy)), seconds, busy
+    waiting = np.arange(_longest(arrival_per_s * batch_s[-1] / len(batch_s), len(batch_s)) + 1)
+    size = np.clip(waiting, 1, len(batch_s))
+    left = np.maximum(waiting - size, 0)
+    share = _shares(arrival_per_s * batch_s, size, left)
+    spent_s = batch_s[size - 1]
+    length_s = spent_s + np.where(waiting == 0, 1.0 / arrival_per_s, 0.0)
     # Little's law on the time-average of waiting images over a cycle of the chain.
-    waiting_s = left * seconds + arrival_per_s * seconds**2 / 2.0
+    waiting_s = left * spent_s + arrival_per_s * spent_s**2 / 2.0
     wait_s = (share @ waiting_s) / (arrival_per_s * (share @ length_s))
-    service_s = (share @ (size * seconds)) / (share @ size)
-    return float(wait_s), float(service_s), float((share @ seconds) / (share @ length_s))
+    service_s = (share @ (size * spent_s)) / (share @ size)
+    return float(wait_s), float(service_s), float((share @ spent_s) / (share @ length_s))
+
+
+def _longest(load: float, largest: int) -> int:
+    """Return how many images wait at most, but for `NEARLY_NOBODY`, under full batches' load.
+
+    The chance of n falls like z ** -n, where z > 1 solves ln z = load * (z - 1): there the
+    generating function of a queue that is served in full batches has its nearest pole.
+    """
+    if load >= 1.0:
+        return MOST_WAITING  # smaller batches keep up, the largest does not: rare, and no pole
+    z = 1.0 / load**2  # right of the solution, from where Newton's steps come down to it
+    for _ in range(50):
+        before, z = z, z - (math.log(z) - load * (z - 1.0)) / (1.0 / z - load)
+        if before - z < 1e-6 * z:
+            break
+    return min(2 * largest + math.ceil(-math.log(NEARLY_NOBODY) / math.log(z)), MOST_WAITING)
 
 
 def _shares(arrivals: Floats, size: Ints, left: Ints) -> Floats:
@@ -69,8 +86,10 @@ def _shares(arrivals: Floats, size: Ints, left: Ints) -> Floats:
     mean = arrivals[:, None]
     log_factorial = np.concatenate(([0.0], np.cumsum(np.log(states[1:]))))
     chance = np.exp(states * np.log(mean) - mean - log_factorial)
-    fresh = states[None, :] - left[:, None]
-    chain = np.where(fresh >= 0, chance[(size - 1)[:, None], np.maximum(fresh, 0)], 0.0)
+    # Row by row the chances of a batch's arrivals, moved on by what it left.
+    moved = np.concatenate((np.zeros((len(arrivals), len(states))), chance), axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(moved, len(states), axis=1)
+    chain = windows[size - 1, len(states) - left]
     chain[:, -1] += 1.0 - chain.sum(axis=1)
     # The last balance equation follows from the others; that all shares add up takes its place.
     equations = chain.T - np.eye(len(size))
