@@ -21,7 +21,7 @@ from support.replays import (
     a_workload,
 )
 
-PRODUCTION = Manner(degrades=True, waits_for_loading=False, follows_swaps=True)
+PRODUCTION = Manner(degrades=True, waits_for_loading=False, sees_loading=True, follows_swaps=True)
 SWAPS = {ModelName("small"): 2.0, ModelName("middle"): 3.0, ModelName("large"): 4.0}
 
 
@@ -162,7 +162,7 @@ def test_a_controller_sees_queues_running_batches_and_what_is_loaded() -> None:
         a_trace([4.0, 4.1, 4.2, 4.3, 31.0]), workers=2, slo_s=60.0, swap_s=SWAPS, interval_s=5.0
     )
     steps = ([a_lane("large", "large")], ["large", "large"]), ([a_lane()], ["small", "large"])
-    policy = Scripted(*steps, manner=Manner(waits_for_loading=False))
+    policy = Scripted(*steps, manner=Manner(waits_for_loading=False, sees_loading=True))
     run(scenario, policy)
     seen = policy.snapshots[1].workers
     assert policy.snapshots[1].now_s == 5.0

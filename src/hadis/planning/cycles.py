@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hadis.planning import (
+    arriving,
     caching,
     candidates,
     deciding,
@@ -45,6 +46,7 @@ def run_cycle(given: CycleInput, *, clock: Clock | None = None) -> CycleOutput:
 
     InvalidProfile when no row of the profile fits the cascade: the shell keeps the last output.
     """
+    given = _with_arriving(given)
     # 1. Observe: fold the snapshot into what is remembered.
     state = observing.observe(given)
     # 2. Forecast the demand.
@@ -119,6 +121,18 @@ class _Solver:
         return plan
 
 
+def _with_arriving(given: CycleInput) -> CycleInput:
+    """Return the input with workers holding what they are about to have, where swaps are quick.
+
+    What a swap takes is still what workers said of it before.
+    """
+    interval_s = given.cascade.planner.interval_s
+    if not arriving.is_quick(given.longest_swap_s, interval_s):
+        return given
+    snapshot = arriving.count_in(given.snapshot, interval_s)
+    return replace(given, snapshot=snapshot, swap_s=given.swaps_s)
+
+
 def _is_slow(given: CycleInput) -> bool:
     """Whether loading a model takes so long that thresholds have to follow the demand alone."""
     return given.longest_swap_s > SLOW_SWAP_INTERVALS * given.cascade.planner.interval_s
@@ -176,11 +190,7 @@ def _place(given: CycleInput, state: CycleState, plan: Plan) -> Placed:
     assigned = {name: entry.model for name, entry in state.assignments.items()}
     lanes = () if state.routing is None else state.routing.lanes
     in_use = frozenset(name for lane in lanes for name in (lane.light, lane.heavy))
-    share = placement.LOADING_SHARE
-    if _is_slow(given):
-        share = placement.SLOW_LOADING_SHARE
-    elif 0.0 < given.longest_swap_s <= given.cascade.planner.interval_s:
-        share = placement.QUICK_LOADING_SHARE
+    share = placement.SLOW_LOADING_SHARE if _is_slow(given) else placement.LOADING_SHARE
     placed = placement.place(
         plan.workers, given.snapshot.staying, assigned, in_use, loading_share=share
     )

@@ -15,8 +15,6 @@ from hadis.terms.ids import ModelName, WorkerName
 
 LOADING_SHARE = 0.25
 """Part of the fleet that may load at the same time; at least one worker."""
-QUICK_LOADING_SHARE = 1.0
-"""The same where a load is over before the next cycle: it takes less time than a batch."""
 SLOW_LOADING_SHARE = 0.2
 """The same where a load outlasts several cycles: three of sixteen, so that thirteen serve."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from hadis.planning.tables import Floats, Ints
 
 MOST_WAITING = 200
-"""Where the chain is cut off at the latest: beyond so many a deadline of any use is missed anyway."""
+"""Where the chain is cut off at the latest: beyond that any useful deadline is missed anyway."""
 NEARLY_NOBODY = 1e-9
 NEGLIGIBLE = 1e-9
 """A pool that is busy for less than this share of its time keeps nobody waiting."""

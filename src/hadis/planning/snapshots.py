@@ -21,7 +21,8 @@ class ObservedWorker:
 
     `address` and `uid` may be empty for a slot whose process is not up yet: it gets an assignment
     but no place in the routing table. `resident` holds the models it can serve without loading,
-    `load_s` the seconds that loading took where the worker has done it.
+    `load_s` the seconds that loading took where the worker has done it. `arriving_s` names those of
+    `resident` that it is only about to have, with the seconds that they take to load (`arriving`).
     """
 
     name: WorkerName
@@ -37,6 +38,7 @@ class ObservedWorker:
     residual_s: float = 0.0
     latency_scale: float | None = None
     load_s: Mapping[ModelName, float] = field(default_factory=dict)
+    arriving_s: Mapping[ModelName, float] = field(default_factory=dict)
 
     @classmethod
     def from_status(cls, status: WorkerStatus, *, address: str) -> Self:

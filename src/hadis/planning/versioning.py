@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hadis.planning.problems import Plan
-from hadis.planning.snapshots import Snapshot
+from hadis.planning.snapshots import ObservedWorker, Snapshot
 from hadis.terms.assignments import Assignment, Lane, Role, RoutingTable, WorkerRef
 from hadis.terms.ids import ModelName, WorkerName
 
@@ -60,7 +60,7 @@ def issue(
             fresh = before
         assignments[worker.name] = fresh
     refs = tuple(
-        WorkerRef(w.name, w.address, w.uid, placed.get(w.name))
+        _ref(w, placed.get(w.name))
         for w in sorted(snapshot.staying, key=lambda w: w.name)
         if w.ready and w.address
     )
@@ -70,6 +70,11 @@ def issue(
     if old is not None and not moved and replace(routing, version=old.version) == old:
         return Issue(old.version, assignments, old)
     return Issue(version, assignments, routing)
+
+
+def _ref(worker: ObservedWorker, model: ModelName | None) -> WorkerRef:
+    loads_s = 0.0 if model is None else worker.arriving_s.get(model, 0.0)
+    return WorkerRef(worker.name, worker.address, worker.uid, model, loads_s)
 
 
 def _assignment(version: int, model: ModelName | None, plans: Sequence[Plan]) -> Assignment:

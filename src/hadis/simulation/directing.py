@@ -22,7 +22,10 @@ class Manner:
     each model gets; what was served is read as a mixture at random.
     `random_worker`: any worker of the model, however long its queue, instead of the better of two.
     `waits_for_loading`: requests queue at a worker that still has to load their model, and a plan
-    is in force at once; production keeps the old lanes until the new ones can serve.
+    is in force at once; production does so where swaps are quick, and else keeps the old lanes
+    until the new ones can serve.
+    `sees_loading`: the policy is told what each worker holds and whether it loads, as production's
+    controller is; otherwise all count as ready for every model.
     `follows_swaps`: the policy is asked again as soon as a worker has changed its model.
     """
 
@@ -30,6 +33,7 @@ class Manner:
     blind: bool = False
     random_worker: bool = False
     waits_for_loading: bool = True
+    sees_loading: bool = False
     follows_swaps: bool = False
 
 

@@ -59,6 +59,7 @@ class Fleet:
         self.swaps = 0
         self._everything = frozenset(self.models)
         self._alone = [frozenset((name,)) for name in self.models]
+        self._load_s = {} if self.holds_all else dict(zip(self.models, self.swap_s, strict=True))
         self._waits_for_loading = waits_for_loading
         self._later = later
         self._ended = ended
@@ -292,6 +293,7 @@ class Fleet:
             waiting=waiting,
             running=running,
             residual_s=0.0 if worker.is_idle else max(worker.until_s - now_s, 0.0),
+            load_s=self._load_s,
         )
 
 

@@ -122,7 +122,7 @@ class _Replay:
         snapshot = self._fleet.snapshot(
             now_s,
             books.counts.observed("router", 0),
-            all_able=at_start or manner.waits_for_loading,
+            all_able=at_start or not manner.sees_loading,
         )
         directive = self._policy.plan(snapshot)
         self._fleet.assign(directive.assignments, now_s, at_once=at_start)

@@ -49,13 +49,16 @@ class WorkerRef:
     """Where a worker's one live process is reached, and which model it is assigned.
 
     `address` is "host:port" of its request port; `uid` tells successive processes of one slot
-    apart, so that a reply of a replaced process is recognised as such.
+    apart, so that a reply of a replaced process is recognised as such. `loads_s` is how long the
+    worker takes to load the model once it has made what waits for another one; 0: it has it.
+    Images may be sent all the same, and wait there.
     """
 
     name: WorkerName
     address: str
     uid: str
     model: ModelName | None
+    loads_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,16 +80,23 @@ class WorkerRefBody(OpenBody):
     address: str
     uid: str
     model: str | None
+    loads_s: Annotated[float, Field(ge=0)] = 0.0
 
     def to_terms(self) -> terms.WorkerRef:
         """Return the domain's value."""
         model = None if self.model is None else ModelName(self.model)
-        return terms.WorkerRef(WorkerName(self.name), self.address, self.uid, model)
+        return terms.WorkerRef(WorkerName(self.name), self.address, self.uid, model, self.loads_s)
 
     @classmethod
     def from_terms(cls, value: terms.WorkerRef) -> Self:
         """Build the body of a domain value."""
-        return cls(name=value.name, address=value.address, uid=value.uid, model=value.model)
+        return cls(
+            name=value.name,
+            address=value.address,
+            uid=value.uid,
+            model=value.model,
+            loads_s=value.loads_s,
+        )
 
 
 class RoutingTableBody(OpenBody):

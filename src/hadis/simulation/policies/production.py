@@ -2,7 +2,7 @@
 
 import math
 
-from hadis.planning import cycles, forecasting
+from hadis.planning import arriving, cycles, forecasting
 from hadis.planning.cycles import CycleInput, CycleState
 from hadis.planning.forecasting import DemandState
 from hadis.planning.snapshots import Snapshot
@@ -22,7 +22,13 @@ class Hadis:
 
     def __init__(self, scenario: Scenario, clock: Clock | None = None) -> None:
         self.name = "hadis"
-        self.manner = Manner(degrades=True, waits_for_loading=False, follows_swaps=True)
+        longest_s = max(scenario.swap_s.values(), default=0.0)
+        self.manner = Manner(
+            degrades=True,
+            waits_for_loading=arriving.is_quick(longest_s, scenario.interval_s),
+            sees_loading=True,
+            follows_swaps=True,
+        )
         self._stopwatch = Stopwatch(clock)
         self.solve_s = self._stopwatch.solve_s
         self._scenario = scenario
