@@ -160,6 +160,7 @@ class Dispatcher:
             height=call.height,
             remaining_s=max(0.0, latest_s - self._clock()),
             score=call.score,
+            waits_for_model=worker.ref.loads_s > 0.0 and worker.ref.model == call.model,
             output_format=call.output_format,
             output_compression=call.output_compression,
         )

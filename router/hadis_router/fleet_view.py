@@ -57,6 +57,13 @@ class Worker:
         """Whether a probe found the process alive during the present silence."""
         return self.vouched_progress_s == self.progress_s
 
+    def note_assigned(self, ref: WorkerRef, now_s: float) -> None:
+        """Take over what a table says: a model that is yet to load keeps it busy for as long."""
+        if ref.loads_s > 0.0 and ref.model is not None and ref.model != self.ref.model:
+            self.clock_s = max(self.clock_s, now_s) + ref.loads_s
+            self.lacks_until_s.pop(ref.model, None)
+        self.ref = ref
+
     def may_have(self, model: ModelName, now_s: float) -> bool:
         """Whether it has not said, within a while, that the model is not resident."""
         return self.lacks_until_s.get(model, 0.0) <= now_s
@@ -87,7 +94,7 @@ class FleetView:
         """The version in force; 0 before the first table."""
         return 0 if self.table is None else self.table.version
 
-    def apply(self, body: RoutingTableBody) -> int:
+    def apply(self, body: RoutingTableBody, now_s: float) -> int:
         """Take over a table unless it is older; return the version in force."""
         if self.table is not None and body.version < self.table.version:
             return self.table.version
@@ -99,8 +106,8 @@ class FleetView:
             if worker is None or (worker.ref.uid, worker.ref.address) != (ref.uid, ref.address):
                 if worker is not None:
                     worker.gone = True
-                worker = Worker(ref)
-            worker.ref = ref
+                worker = Worker(replace(ref, model=None))
+            worker.note_assigned(ref, now_s)
             self.workers[ref.name] = worker
         for worker in known.values():
             worker.gone = True
@@ -256,7 +263,7 @@ class FleetView:
 
     def longest_batch_s(self, worker: Worker) -> float:
         """Return the longest that a live worker may take until its next answer."""
-        return max(
+        return worker.ref.loads_s + max(
             (
                 self.book.batch_s(model, min(count, self._batch.get(model, count)))
                 for model, count in worker.sent.items()

@@ -107,7 +107,7 @@ class Router:
     def apply_routing(self, body: RoutingTableBody) -> int:
         """Take over a routing table unless it is older; return the version in force."""
         before = self.view.version
-        version = self.view.apply(body)
+        version = self.view.apply(body, self.clock())
         if self.view.body is body:
             if version != before:
                 log.info("routing table %d: %s", version, _told(body))

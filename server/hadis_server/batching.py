@@ -165,12 +165,15 @@ def backlog_s(items: Iterable[Waiting], preference: Preference, estimate: Estima
     """Return the seconds that all waiting items take, in full batches of equal shape."""
     total_s = 0.0
     for shape, count in Counter(item.shape for item in items).items():
-        limit = max(1, preference.rows(shape.model))
-        full, rest = divmod(count, limit)
-        total_s += full * estimate(shape.model, limit)
-        if rest:
-            total_s += estimate(shape.model, rest)
+        total_s += batches_s(shape.model, count, preference, estimate)
     return total_s
+
+
+def batches_s(model: str, count: int, preference: Preference, estimate: Estimate) -> float:
+    """Return the seconds of `count` items of one shape, in full batches."""
+    limit = max(1, preference.rows(model))
+    full, rest = divmod(count, limit)
+    return full * estimate(model, limit) + (estimate(model, rest) if rest else 0.0)
 
 
 def _first(items: Iterator[T]) -> T | None:

@@ -49,11 +49,17 @@ def create_requests_app(station: Station) -> FastAPI:
             return _refuse(station, None, CallerGone("the caller went away"))
         if not math.isfinite(body.remaining_s):
             return _refuse(station, None, InvalidInput("remaining_s: must be a finite number"))
+        arrived_s = station.now_s()
+        left = asyncio.ensure_future(_left(request.receive))
         try:
-            job = station.submit(body)
-            picture = await _await_end(station, job, request)
+            if body.waits_for_model:
+                await _until_loaded(station, body, arrived_s, left)
+            job = station.submit(body, arrived_s=arrived_s)
+            picture = await _await_end(station, job, left)
         except HadisError as error:
             return _refuse(station, body, error)
+        finally:
+            left.cancel()
         station.note_end(body.model, SERVED)
         return Response(
             picture.content,
@@ -101,13 +107,31 @@ def get_status_body(station: Station) -> Response:
     return JSONResponse(station.status().model_dump(mode="json"))
 
 
-async def _await_end(station: Station, job: Job, request: Request) -> Picture:
+async def _until_loaded(
+    station: Station, body: GenerateBody, arrived_s: float, left: asyncio.Future[None]
+) -> None:
+    """Wait while the model is being loaded, until the deadline or the caller's leaving."""
+    with station.waiting_for(body.model) as guest:
+        while True:
+            # Taken before looking: what happens after the look ends it.
+            news = asyncio.wrap_future(guest.news)
+            if not station.is_coming(body.model):
+                return
+            either: set[asyncio.Future[Any]] = {news, left}
+            timeout_s = max(0.0, arrived_s + body.remaining_s - station.now_s())
+            await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                raise CallerGone("the caller went away")
+            if not news.done():
+                raise DeadlineExceeded(f"the remaining time ran out while {body.model} was loaded")
+
+
+async def _await_end(station: Station, job: Job, left: asyncio.Future[None]) -> Picture:
     """Wait for the job, its deadline in the queue, or the caller's leaving; whichever is first."""
     ended: asyncio.Future[Picture] = asyncio.wrap_future(job.ended)
-    left: asyncio.Future[None] = asyncio.ensure_future(_left(request.receive))
     either: set[asyncio.Future[Any]] = {ended, left}
     try:
-        timeout_s = max(0.0, job.body.remaining_s)
+        timeout_s = max(0.0, job.deadline_s - station.now_s())
         await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done() and not left.done() and not station.intake.expire(job):
             # Late, but under way: the router decides how long it wants to wait.
@@ -120,8 +144,6 @@ async def _await_end(station: Station, job: Job, request: Request) -> Picture:
         ended.cancel()
         station.intake.cancel(job)
         raise
-    finally:
-        left.cancel()
 
 
 async def _left(receive: Callable[[], Awaitable[object]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hadis.errors import DeadlineExceeded, Overloaded
-from hadis_server.batching import DeadlineQueue, Estimate, Preference, backlog_s
+from hadis_server.batching import DeadlineQueue, Estimate, Preference, backlog_s, batches_s
 from hadis_server.jobs import CallerGone, Draining, Job
 
 Clock = Callable[[], float]
@@ -171,6 +171,10 @@ class Intake:
         """Return after how long a request that arrives now would be started."""
         with self._changed:
             return self._free_in_s()
+
+    def expected_s(self, model: str, count: int) -> float:
+        """Return how long `count` images of a model would take that do not wait here yet."""
+        return batches_s(model, count, self._preference, self._estimate)
 
     def _note_end(self, _: object) -> None:
         with self._changed:

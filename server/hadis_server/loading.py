@@ -70,6 +70,7 @@ class Loader(threading.Thread):
         budget_bytes: int,
         loaded: Loaded,
         settled: Settled,
+        news: Callable[[], None],
     ) -> None:
         super().__init__(name="loader", daemon=True)
         self._intake = intake
@@ -77,6 +78,7 @@ class Loader(threading.Thread):
         self._budget_bytes = budget_bytes
         self._loaded = loaded
         self._settled = settled
+        self._news = news
         self._changed = threading.Condition()
         self._serials = itertools.count(1)
         self._agenda = Agenda(retry_s=RETRY_S)
@@ -86,6 +88,8 @@ class Loader(threading.Thread):
         self._weights: dict[WeightsKey, Weights] = {}
         self._residents: dict[str, Resident] = {}
         self._was_settled = False
+        self._loading: tuple[str, float] | None = None
+        self._held_up_s = 0.0
 
     def follow(self, cascade: Cascade, *, retry: bool = False) -> None:
         """Take over the models of a cascade; `retry` forgets earlier failures."""
@@ -113,6 +117,13 @@ class Loader(threading.Thread):
     def left_out(self, model: str) -> str | None:
         """Return why `model` stays out of memory until it is assigned. No error: it may load."""
         return self._agenda.left_out(model)
+
+    def loading_for_s(self, model: str) -> float:
+        """Return for how long `model` has been loading by now; 0 when it is not."""
+        loading = self._loading
+        if loading is None or loading[0] != model:
+            return 0.0
+        return time.monotonic() - loading[1]
 
     @property
     def discriminator(self) -> Discriminator | None:
@@ -192,7 +203,7 @@ class Loader(threading.Thread):
         return [name for name in self._residents if name not in self._agenda.specs]
 
     def _load(self, spec: ModelSpec) -> None:
-        began_s = time.monotonic()
+        began_s, self._held_up_s = time.monotonic(), 0.0
         key = pipelines.weights_key(spec)
         failure: str | None = None
         try:
@@ -205,9 +216,12 @@ class Loader(threading.Thread):
                 reason = residency.why_left_out(spec.name, needed, self._budget_bytes)
                 self._leave_out(spec, reason)
                 return
+            self._loading = spec.name, time.monotonic()
             weights, variant = self._prepared(spec, key)
         except ModelUnavailable as error:
             failure = str(error)
+        finally:
+            self._loading = None
         if failure is not None:
             # Not while the error is handled: its traceback holds what was loaded so far.
             self._release_unused_weights()
@@ -221,9 +235,11 @@ class Loader(threading.Thread):
         if before is not None:
             self._wait_until_unused([before.variant])
         self._release_unused_weights()
-        took_s = time.monotonic() - began_s
+        # What was made meanwhile takes as long without any swap.
+        took_s = time.monotonic() - began_s - self._held_up_s
         log.info("model %s is resident after %.1f s", spec.name, took_s)
         self._loaded(variant, took_s)
+        self._news()
 
     def _prepared(self, spec: ModelSpec, key: WeightsKey) -> tuple[Weights, Variant]:
         """Return a warm variant with its weights, loaded unless another one has them already.
@@ -275,8 +291,10 @@ class Loader(threading.Thread):
     def _on_denoising_thread(self, call: Callable[[], object]) -> None:
         """Run `call` where pipelines are run; raise what it raises."""
         done: Future[None] = Future()
+        asked_s = time.monotonic()
 
         def errand() -> None:
+            self._held_up_s += time.monotonic() - asked_s
             try:
                 call()
             except Exception as error:  # handed over to the thread that waits
@@ -320,6 +338,7 @@ class Loader(threading.Thread):
             is_left_out = self._agenda.leave_out(spec, reason)
         if is_left_out:
             log.info("%s", reason)
+            self._news()
 
     def _held(self) -> list[residency.Held]:
         assigned = self._residents.get(self._agenda.assigned or "")
@@ -348,8 +367,10 @@ class Loader(threading.Thread):
         log.info("dropped from memory: %s", ", ".join(names))
 
     def _wait_until_unused(self, variants: Sequence[Variant]) -> None:
+        since_s = time.monotonic()
         while not self._closed and any(self._intake.holds(item.serial) for item in variants):
             time.sleep(LEAVING_POLL_S)
+        self._held_up_s += time.monotonic() - since_s
 
     def _release_unused_weights(self, *, keep_in_host_memory: bool = False) -> None:
         used = {
@@ -384,3 +405,4 @@ class Loader(threading.Thread):
         log.error("%s", reason)
         with self._changed:
             self._agenda.note_failure(spec, reason, time.monotonic())
+        self._news()

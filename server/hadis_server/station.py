@@ -7,13 +7,14 @@ rising version, and answers for the worker's state.
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hadis.errors import HadisError
+from hadis.errors import HadisError, Overloaded
 from hadis.terms.assignments import Assignment, Role
 from hadis.terms.cascades import ModelSpec
 from hadis.terms.ids import ModelName
@@ -22,6 +23,7 @@ from hadis.wire.generation import GenerateBody, QueueState
 from hadis.wire.manifests import Manifests, resolve_paths
 from hadis.wire.reports import ModelState, WorkerStatus
 from hadis_server import hardware, residency
+from hadis_server.awaiting import Doorstep, Guest
 from hadis_server.batching import Preference, Shape
 from hadis_server.calibrating import Calibrator
 from hadis_server.denoising import Denoiser
@@ -75,12 +77,14 @@ class Station:
             self._device, share=settings.memory_share
         )
         self._load_s: dict[ModelName, float] = {}
+        self._doorstep = Doorstep()
         self._loader = Loader(
             self.intake,
             self._device,
             budget_bytes=budget,
             loaded=self._note_loaded,
             settled=self._note_settled,
+            news=self._doorstep.tell,
         )
         self._calibrator = Calibrator(
             self.book, self.intake, offered=self._offers, pad_to=settings.fixed_batch
@@ -104,12 +108,44 @@ class Station:
         self._loader.start()
         self._denoiser.start()
 
-    def submit(self, body: GenerateBody) -> Job:
-        """Queue one image. Raises NotResident, Overloaded or Draining."""
+    def now_s(self) -> float:
+        """The present on the clock of deadlines."""
+        return self._clock()
+
+    def is_coming(self, model: str) -> bool:
+        """Whether the model is assigned and being loaded, or will be once there is room."""
+        assigned = None if self._assignment is None else self._assignment.model
+        return (
+            model == assigned
+            and model in self._names()
+            and not self.intake.draining
+            and self._loader.resident(model) is None
+            and self._loader.error(model) is None
+        )
+
+    @contextmanager
+    def waiting_for(self, model: str) -> Iterator[Guest]:
+        """Count a request as waiting for a model while the block runs. Raises Overloaded."""
+        waiting = self._doorstep.counts().total() + self.intake.waiting()
+        if waiting >= self.settings.max_waiting:
+            raise Overloaded(
+                f"{waiting} requests wait already", retry_after_s=self.queue_state().free_in_s
+            )
+        with self._doorstep.waiting_for(model) as guest:
+            yield guest
+
+    def submit(self, body: GenerateBody, *, arrived_s: float | None = None) -> Job:
+        """Queue one image. Raises NotResident, Overloaded or Draining.
+
+        Its time counts from `arrived_s`; None: from now.
+        """
         resident = self._loader.resident(body.model)
         if resident is None:
+            if self.intake.draining:
+                raise Draining("the worker is shutting down")
             raise NotResident(self._why_not_resident(body.model))
-        spec, now_s = resident.variant.spec, self._clock()
+        spec = resident.variant.spec
+        since_s = self._clock() if arrived_s is None else arrived_s
         job = Job(
             body=body,
             variant=resident.variant,
@@ -123,8 +159,8 @@ class Station:
                 body.negative_prompt is not None,
                 resident.variant.serial,
             ),
-            arrived_s=now_s,
-            deadline_s=now_s + body.remaining_s,
+            arrived_s=since_s,
+            deadline_s=since_s + body.remaining_s,
         )
         self.intake.submit(job)
         return job
@@ -141,6 +177,7 @@ class Station:
             if before is not None and before.model != self._assignment.model:
                 self.metrics.swapped()
             self._apply_assignment(self._assignment)
+            self._doorstep.tell()
             log.info("assignment %d: %s %s", body.version, body.role.value, body.model)
         return AssignmentBody.from_terms(self._assignment or body.to_terms())
 
@@ -159,6 +196,7 @@ class Station:
             if spec.name not in self._names():
                 self.metrics.forget_model(spec.name)
         self._follow_models(retry=True)
+        self._doorstep.tell()
 
     def note_end(self, model: str, result: str) -> None:
         """Count how a request ended."""
@@ -171,7 +209,7 @@ class Station:
             str(name): ModelState(
                 resident=self._loader.resident(name) is not None,
                 load_s=self._load_s.get(name),
-                waiting=self.intake.waiting(name),
+                waiting=self._waiting(name),
                 running=self.intake.running(name),
                 error=self._loader.error(name),
             )
@@ -197,10 +235,12 @@ class Station:
 
     def queue_state(self) -> QueueState:
         """Return the load that every reply carries."""
+        at_the_door = self._doorstep.counts()
+        later_s = sum(self.intake.expected_s(*each) for each in at_the_door.items())
         return QueueState(
-            waiting=self.intake.waiting(),
+            waiting=self.intake.waiting() + at_the_door.total(),
             running=self.intake.running(),
-            free_in_s=self.intake.free_in_s(),
+            free_in_s=self.intake.free_in_s() + self._arrives_in_s() + later_s,
         )
 
     def unready(self) -> str | None:
@@ -229,6 +269,7 @@ class Station:
     def drain(self) -> None:
         """Refuse new jobs; those that were accepted are still made."""
         self.intake.drain()
+        self._doorstep.tell()
 
     def give_up(self) -> None:
         """End every job that is left, as if the worker had refused it."""
@@ -258,7 +299,7 @@ class Station:
         self._loader.follow(self._manifests.cascade, retry=retry)
         for name in self._names():
             self.metrics.watch_model(
-                name, partial(self.intake.running, name), partial(self.intake.waiting, name)
+                name, partial(self.intake.running, name), partial(self._waiting, name)
             )
 
     def _note_loaded(self, variant: Variant, seconds: float) -> None:
@@ -273,6 +314,16 @@ class Station:
     def _note_settled(self, residents: list[Variant]) -> None:
         """Measure what is in memory, now that loading no longer competes for the CPU."""
         self._calibrator.measure(residents)
+
+    def _waiting(self, model: str) -> int:
+        return self.intake.waiting(model) + self._doorstep.counts()[model]
+
+    def _arrives_in_s(self) -> float:
+        """Return how long the assigned model still takes to load, by the last time it did."""
+        model = None if self._assignment is None else self._assignment.model
+        if model is None or not self.is_coming(model):
+            return 0.0
+        return max(0.0, self._load_s.get(model, 0.0) - self._loader.loading_for_s(model))
 
     def _offers(self, variant: Variant) -> bool:
         resident = self._loader.resident(variant.spec.name)

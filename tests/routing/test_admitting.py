@@ -34,7 +34,8 @@ def a_view(workers):
         RoutingTableBody.model_validate(
             {"version": 1, "lanes": [{"share": 1, **lane}], "workers": refs,
              "plan": {"batch": {TINY: 1, BIG: 1}}}
-        )
+        ),
+        NOW_S,
     )  # fmt: skip
     return view
 
@@ -173,3 +174,43 @@ def test_an_idle_model_is_hoped_to_be_as_fast_as_its_images_and_a_busy_one_is_no
     admission.note_scored(1, TINY)
     view.note_sent(view.workers["w0"], TINY, NOW_S)
     assert admission.hoped_finish_s(TINY, NOW_S) == pytest.approx(NOW_S + 8.0 * BATCH_S)
+
+
+def assign(view, *, version, **ref):
+    """Put the next table, with w0 on BIG unless told otherwise."""
+    lane = {"light": TINY, "heavy": BIG, "hardness_threshold": 0.5, "quality_threshold": 0.5}
+    worker = {"name": "w0", "address": "x:0", "uid": "u0", "model": BIG, **ref}
+    body = {"version": version, "lanes": [{"share": 1, **lane}], "workers": [worker]}
+    view.apply(RoutingTableBody.model_validate(body), NOW_S)
+
+
+def test_a_model_that_is_still_to_load_comes_behind_what_waits_for_the_old_one(view):
+    worker = view.workers["w0"]
+    for _ in range(4):
+        view.note_sent(worker, TINY, NOW_S)
+    assign(view, version=2, loads_s=3.0)
+    assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 4 * BATCH_S + 3.0 + 2.0)
+    assign(view, version=3, loads_s=3.0)  # said again, it takes no longer
+    assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 4 * BATCH_S + 3.0 + 2.0)
+
+
+def test_a_router_that_starts_late_knows_of_loading_workers_too(view):
+    assign(view, version=2, uid="another", loads_s=3.0)
+    assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 3.0 + 2.0)
+
+
+def test_a_worker_that_loads_is_no_slow_one(view):
+    worker = view.workers["w0"]
+    assign(view, version=2, loads_s=3.0)
+    view.note_sent(worker, BIG, NOW_S)
+    assert view.longest_batch_s(worker) == pytest.approx(3.0 + 2.0)
+    assign(view, version=3, loads_s=0.0)
+    assert view.longest_batch_s(worker) == pytest.approx(2.0)
+
+
+def test_a_worker_that_lacked_a_model_is_asked_once_it_is_to_have_it(view):
+    worker = view.workers["w0"]
+    view.note_lacking(worker, BIG, NOW_S)
+    assert view.expected_finish_s(BIG, NOW_S) is None
+    assign(view, version=2, loads_s=3.0)
+    assert view.expected_finish_s(BIG, NOW_S) is not None

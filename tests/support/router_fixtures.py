@@ -147,15 +147,20 @@ class RouterUnderTest:
         *lanes: Lane,
         plan: dict[str, object] | None = None,
         version: int | None = None,
+        loads_s: float = 0.0,
     ) -> int:
-        """Put a routing table; return the version in force."""
+        """Put a routing table, whose workers still load; return the version in force."""
         self.version = self.version + 1 if version is None else version
         table = RoutingTable(
             self.version,
             lanes or (a_lane(),),
             tuple(
                 WorkerRef(
-                    WorkerName(running.worker.name), running.address, running.worker.uid, model
+                    WorkerName(running.worker.name),
+                    running.address,
+                    running.worker.uid,
+                    model,
+                    loads_s,
                 )
                 for running, model in workers
             ),

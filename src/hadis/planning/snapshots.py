@@ -61,6 +61,13 @@ class ObservedWorker:
         )
 
 
+    @property
+    def is_swapping(self) -> bool:
+        """Whether it loads its model anew, having given it up for another one."""
+        model = None if self.assignment is None else self.assignment.model
+        return model in self.load_s and model not in self.resident
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedRouter:
     """One router's counters since it started; `uid` tells a restarted one apart.
@@ -112,11 +119,12 @@ class Snapshot:
         return tuple(worker for worker in self.workers if not worker.draining)
 
     def load_s(self) -> dict[ModelName, float]:
-        """Return the median seconds of loading each model that a ready worker would have to load.
+        """Return the median seconds of loading each model that a worker would have to load.
 
-        A model that all of them have costs no swap, whatever it took to load.
+        A model that all of them have costs no swap, whatever it took to load. Workers that have
+        only just started do not count: they load one model after the other, and keep them.
         """
-        workers = [worker for worker in self.staying if worker.ready]
+        workers = [worker for worker in self.staying if worker.ready or worker.is_swapping]
         seconds: dict[ModelName, list[float]] = {}
         for worker in workers:
             for name, took_s in worker.load_s.items():

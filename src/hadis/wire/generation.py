@@ -5,8 +5,9 @@ The request is JSON (`GenerateBody`). The answer is the encoded image as raw byt
 `{"error": {"message", "reason"}}` with the same header holding what is known. Time crosses the wire
 as remaining seconds, so that two hosts' clocks never meet.
 
-Statuses: 200; 400 unusable request; 409 model not resident; 499 the caller went away;
-500 generation failed; 503 overloaded or draining; 504 the remaining time ran out in the queue.
+Statuses: 200; 400 unusable request; 409 the model is not resident, nor waited for; 499 the caller
+went away; 500 generation failed; 503 overloaded or draining; 504 the remaining time ran out in the
+queue.
 """
 
 from enum import StrEnum
@@ -40,6 +41,9 @@ class GenerateBody(OpenBody):
     height: Annotated[int, Field(ge=8, le=8192)]
     remaining_s: Annotated[float, Field(description="seconds until the request's deadline")]
     score: bool = False
+    waits_for_model: Annotated[
+        bool, Field(description="wait for the assigned model while it is loaded, instead of 409")
+    ] = False
     output_format: OutputFormat = OutputFormat.PNG
     output_compression: Annotated[int, Field(ge=0, le=100)] = 100
 
@@ -48,7 +52,8 @@ class QueueState(OpenBody):
     """A worker's load, sent with every reply and in `/status`.
 
     `free_in_s`: seconds until the worker would start a request that arrives now, by its own
-    measured batch latencies.
+    measured batch latencies; with what its assigned model still takes to load, where it has loaded
+    that before. `waiting` counts requests that wait for that, too.
     """
 
     waiting: int = 0
