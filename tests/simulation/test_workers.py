@@ -157,6 +157,24 @@ def test_production_sends_nothing_to_a_worker_that_loads() -> None:
     ]
 
 
+def test_images_queue_where_the_model_is_loaded_and_let_in_by_when_that_ends() -> None:
+    steps = ([a_lane()], ["small"]), ([a_lane("middle", "middle")], ["middle"])
+    manner = replace(PRODUCTION, waits_for_loading=True)
+    scenario = a_scenario(
+        a_trace([4.9, 5.5, 6.5, 12.0]), workers=1, slo_s=30.0, swap_s=SWAPS, interval_s=5.0
+    )
+    done, batches = run(scenario, Scripted(*steps, manner=manner))
+    assert tally_of(done)[REJECTED] == 0
+    # From 5.9 s to 8.9 s middle is loaded; both that came before then are made one after the other.
+    assert [(model, start) for model, start, *_ in spans(batches)][:2] == [
+        ("small", 4.9),
+        ("middle", 8.9),
+    ]
+    hurried = replace(scenario, slo_s=6.0)
+    done, _ = run(hurried, Scripted(*steps, manner=manner))
+    assert tally_of(done)[REJECTED] > 0
+
+
 def test_a_controller_sees_queues_running_batches_and_what_is_loaded() -> None:
     scenario = a_scenario(
         a_trace([4.0, 4.1, 4.2, 4.3, 31.0]), workers=2, slo_s=60.0, swap_s=SWAPS, interval_s=5.0
