@@ -60,7 +60,6 @@ class ObservedWorker:
             load_s={n: state.load_s for n, state in models.items() if state.load_s is not None},
         )
 
-
     @property
     def is_swapping(self) -> bool:
         """Whether it loads its model anew, having given it up for another one."""
