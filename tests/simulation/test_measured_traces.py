@@ -1,9 +1,11 @@
 """The recorded traces on the published measurements: figures that follow from the tables alone."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
+from hadis.planning import arriving
 from hadis.profiling import traces
 from hadis.simulation import bounds, policies, replaying, summaries
 from hadis.simulation.scenarios import Scenario
@@ -101,3 +103,24 @@ def test_both_planners_are_near_the_bound_and_production_misses_less() -> None:
     assert figures("hadis-paper")["slo_violation_ratio"] < 0.03
     # Of one seed on one trace; benchmarks/replay.py asks for less of the mean over ten.
     assert figures("hadis")["slo_violation_ratio"] <= 0.01
+
+
+def _missed(scenario: Scenario) -> float:
+    chosen = policies.make("hadis", scenario)
+    done = replaying.replay(scenario, chosen)
+    told = summaries.summarise(scenario, chosen, done, wall_s=0.0).figures
+    return float(told["slo_violation_ratio"])
+
+
+def test_a_step_of_fourteen_times_finds_room_at_workers_that_still_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    phases = traces.read_phases("60x2,60x28,30x2")
+    quiet = a_run()
+    step = replace(quiet, trace=traces.from_phases(phases, quiet.workload.hardness, seed=1))
+    waiting = _missed(step)
+    # Where nothing may wait for a model, the few workers that are ready bear all of it.
+    monkeypatch.setattr(arriving, "is_quick", lambda longest_swap_s, interval_s: False)
+    elsewhere = _missed(step)
+    assert waiting < 0.03
+    assert elsewhere > 3 * waiting
