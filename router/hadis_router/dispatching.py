@@ -160,7 +160,7 @@ class Dispatcher:
             height=call.height,
             remaining_s=max(0.0, latest_s - self._clock()),
             score=call.score,
-            waits_for_model=worker.ref.loads_s > 0.0 and worker.ref.model == call.model,
+            waits_for_model=worker.ref.arrives_in_s > 0.0 and worker.ref.model == call.model,
             output_format=call.output_format,
             output_compression=call.output_compression,
         )
@@ -200,7 +200,9 @@ class Dispatcher:
 
     async def is_stalled(self, worker: Worker) -> bool:
         """Ask a silent worker's process, once for all of its images, whether it lives."""
-        if worker.is_vouched_for or worker.is_avoided:
+        # One that loads may first make what other routers sent, for as long as that takes.
+        is_loading = worker.ref.arrives_in_s > 0.0
+        if worker.is_avoided or (worker.is_vouched_for and not is_loading):
             return True
         progress_s = worker.progress_s
         probe = self._probes.get(worker)
@@ -211,7 +213,9 @@ class Dispatcher:
         alive = await asyncio.shield(probe)
         if worker.progress_s > progress_s:
             return False
-        if alive:
+        if alive and is_loading:
+            worker.progress_s = self._clock()
+        elif alive:
             worker.vouched_progress_s = progress_s
         return not alive
 

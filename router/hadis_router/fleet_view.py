@@ -59,8 +59,9 @@ class Worker:
 
     def note_assigned(self, ref: WorkerRef, now_s: float) -> None:
         """Take over what a table says: a model that is yet to load keeps it busy for as long."""
-        if ref.loads_s > 0.0 and ref.model is not None and ref.model != self.ref.model:
-            self.clock_s = max(self.clock_s, now_s) + ref.loads_s
+        is_new = ref.model != self.ref.model or self.ref.arrives_in_s == 0.0
+        if ref.arrives_in_s > 0.0 and ref.model is not None and is_new:
+            self.clock_s = max(self.clock_s, now_s) + ref.arrives_in_s
             self.lacks_until_s.pop(ref.model, None)
         self.ref = ref
 
@@ -263,7 +264,7 @@ class FleetView:
 
     def longest_batch_s(self, worker: Worker) -> float:
         """Return the longest that a live worker may take until its next answer."""
-        return worker.ref.loads_s + max(
+        return worker.ref.arrives_in_s + max(
             (
                 self.book.batch_s(model, min(count, self._batch.get(model, count)))
                 for model, count in worker.sent.items()

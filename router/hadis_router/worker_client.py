@@ -108,7 +108,7 @@ class WorkerClient:
                 places = await _resolve(f"{worker.name}.{domain}", worker.address)
         except (OSError, TimeoutError):
             return None
-        found = [replace(worker, address=place, uid="", loads_s=0.0) for place in places]
+        found = [replace(worker, address=place, uid="", arrives_in_s=0.0) for place in places]
         alive = await asyncio.gather(*(self.is_alive(one) for one in found))
         return next((one for one, answers in zip(found, alive, strict=True) if answers), None)
 

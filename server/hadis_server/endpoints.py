@@ -31,6 +31,8 @@ ENDS: tuple[tuple[type[HadisError], int, str], ...] = (
     (DeadlineExceeded, 504, "expired"),
 )
 SERVED = "served"
+ASSIGNMENT_GRACE_S = 1.0
+"""A request that waits for a model waits so long for the assignment that it came ahead of."""
 
 B = TypeVar("B", bound=OpenBody)
 
@@ -115,14 +117,19 @@ async def _until_loaded(
         while True:
             # Taken before looking: what happens after the look ends it.
             news = asyncio.wrap_future(guest.news)
+            patience_s = body.remaining_s
             if not station.is_coming(body.model):
-                return
+                # The table may be here before the assignment, which is sent at the same time.
+                patience_s = min(ASSIGNMENT_GRACE_S, body.remaining_s)
+                waited_s = station.now_s() - arrived_s
+                if waited_s >= patience_s or not station.may_come(body.model):
+                    return
             either: set[asyncio.Future[Any]] = {news, left}
-            timeout_s = max(0.0, arrived_s + body.remaining_s - station.now_s())
+            timeout_s = max(0.0, arrived_s + patience_s - station.now_s())
             await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if left.done():
                 raise CallerGone("the caller went away")
-            if not news.done():
+            if not news.done() and station.now_s() >= arrived_s + body.remaining_s:
                 raise DeadlineExceeded(f"the remaining time ran out while {body.model} was loaded")
 
 

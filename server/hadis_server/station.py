@@ -112,16 +112,15 @@ class Station:
         """The present on the clock of deadlines."""
         return self._clock()
 
+    def may_come(self, model: str) -> bool:
+        """Whether the model could be assigned next: a router may hear of it before its worker."""
+        is_known = model in self._names() and self._loader.error(model) is None
+        return is_known and not self.intake.draining and self._loader.resident(model) is None
+
     def is_coming(self, model: str) -> bool:
         """Whether the model is assigned and being loaded, or will be once there is room."""
         assigned = None if self._assignment is None else self._assignment.model
-        return (
-            model == assigned
-            and model in self._names()
-            and not self.intake.draining
-            and self._loader.resident(model) is None
-            and self._loader.error(model) is None
-        )
+        return model == assigned and self.may_come(model)
 
     @contextmanager
     def waiting_for(self, model: str) -> Iterator[Guest]:
@@ -191,6 +190,9 @@ class Station:
             return
         before = self._manifests.cascade.models
         self._manifests = self._resolved(manifests)
+        for spec in before:
+            if spec not in self._manifests.cascade.models:
+                self._load_s.pop(spec.name, None)
         self.book.follow(_table(manifests))
         for spec in before:
             if spec.name not in self._names():
@@ -208,7 +210,7 @@ class Station:
         models = {
             str(name): ModelState(
                 resident=self._loader.resident(name) is not None,
-                load_s=self._load_s.get(name),
+                load_s=self._loading_s(name),
                 waiting=self._waiting(name),
                 running=self.intake.running(name),
                 error=self._loader.error(name),
@@ -323,7 +325,13 @@ class Station:
         model = None if self._assignment is None else self._assignment.model
         if model is None or not self.is_coming(model):
             return 0.0
-        return max(0.0, self._load_s.get(model, 0.0) - self._loader.loading_for_s(model))
+        # What takes longer than the last time is expected to be late by as much again.
+        return abs(self._load_s.get(model, 0.0) - self._loader.loading_for_s(model))
+
+    def _loading_s(self, model: ModelName) -> float | None:
+        """Return what the last loading took, or this one has taken already; None before any."""
+        last_s = self._load_s.get(model)
+        return None if last_s is None else max(last_s, self._loader.loading_for_s(model))
 
     def _offers(self, variant: Variant) -> bool:
         resident = self._loader.resident(variant.spec.name)

@@ -84,6 +84,22 @@ def test_only_swaps_that_cost_something_and_end_within_a_cycle_are_quick() -> No
     ]  # fmt: skip
 
 
+def test_images_wait_for_a_quarter_of_their_time_at_most() -> None:
+    assert arriving.patience_s(5.0, 60.0) == 5.0
+    assert arriving.patience_s(60.0, 10.0) == 2.5
+
+
+@pytest.mark.parametrize(("interval_s", "slo_s"), [(5.0, 5.0), (60.0, 5.0)])
+def test_a_load_that_takes_most_of_the_slo_is_not_quick(interval_s: float, slo_s: float) -> None:
+    planner = replace(CASCADE.planner, interval_s=interval_s)
+    cascade = replace(CASCADE, slo_s=slo_s, planner=planner)
+    snapshot = Snapshot(0.0, (a_worker(0), a_worker(1)))
+    output = cycles.run_cycle(CycleInput(cascade, PROFILE, snapshot, CycleState()))
+    assert {ref.arrives_in_s for ref in output.routing.workers} <= {0.0}
+    calm = replace(cascade, slo_s=8.0)
+    assert cycles._with_arriving(CycleInput(calm, PROFILE, snapshot, CycleState())).swap_s
+
+
 def test_a_worker_counts_as_having_what_it_has_loaded_before() -> None:
     found = counted(a_worker(load_s={S: 1.0, M: 5.0}))
     assert found.resident == {L, S, M}
@@ -114,9 +130,9 @@ def test_lanes_go_over_at_once_and_the_table_tells_what_is_still_to_load(calm: L
     assert after.events
     lights = {lane.light for lane in after.routing.lanes}
     assert L not in lights
-    assert calm.state.progress == 1.0
-    assert {ref.loads_s for ref in before.routing.workers} == {0.0}
-    assert {ref.loads_s for ref in after.routing.workers if ref.model != L} == {2.0}
+    assert calm.state.serving is None
+    assert {ref.arrives_in_s for ref in before.routing.workers} == {0.0}
+    assert {ref.arrives_in_s for ref in after.routing.workers if ref.model != L} == {2.0}
     assert len(after.routing.workers) == 4
 
 
@@ -125,12 +141,12 @@ def test_who_loads_stays_in_the_table_until_it_has_its_model(calm: Loop) -> None
     calm.obey(told, is_loading=True)
     meanwhile = calm.step(12.0)
     assert [ref.name for ref in meanwhile.routing.workers] == ["w0", "w1", "w2", "w3"]
-    assert max(ref.loads_s for ref in meanwhile.routing.workers) == 2.0
+    assert max(ref.arrives_in_s for ref in meanwhile.routing.workers) == 2.0
     for number, worker in enumerate(calm.workers):
         model = worker.assignment.model if worker.assignment else None
         calm.workers[number] = replace(worker, ready=True, resident=frozenset((model or L,)))
     then = calm.step(12.0)
-    assert {ref.loads_s for ref in then.routing.workers} == {0.0}
+    assert {ref.arrives_in_s for ref in then.routing.workers} == {0.0}
 
 
 def test_slow_swaps_leave_who_loads_out_of_the_table() -> None:

@@ -188,23 +188,30 @@ def test_a_model_that_is_still_to_load_comes_behind_what_waits_for_the_old_one(v
     worker = view.workers["w0"]
     for _ in range(4):
         view.note_sent(worker, TINY, NOW_S)
-    assign(view, version=2, loads_s=3.0)
+    assign(view, version=2, arrives_in_s=3.0)
     assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 4 * BATCH_S + 3.0 + 2.0)
-    assign(view, version=3, loads_s=3.0)  # said again, it takes no longer
+    assign(view, version=3, arrives_in_s=3.0)  # said again, it takes no longer
     assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 4 * BATCH_S + 3.0 + 2.0)
+
+
+def test_a_model_that_has_to_be_loaded_again_is_counted_again(view):
+    assign(view, version=2)
+    view.note_lacking(view.workers["w0"], BIG, NOW_S)
+    assign(view, version=3, arrives_in_s=3.0)
+    assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 3.0 + 2.0)
 
 
 def test_a_router_that_starts_late_knows_of_loading_workers_too(view):
-    assign(view, version=2, uid="another", loads_s=3.0)
+    assign(view, version=2, uid="another", arrives_in_s=3.0)
     assert view.expected_finish_s(BIG, NOW_S) == pytest.approx(NOW_S + 3.0 + 2.0)
 
 
 def test_a_worker_that_loads_is_no_slow_one(view):
     worker = view.workers["w0"]
-    assign(view, version=2, loads_s=3.0)
+    assign(view, version=2, arrives_in_s=3.0)
     view.note_sent(worker, BIG, NOW_S)
     assert view.longest_batch_s(worker) == pytest.approx(3.0 + 2.0)
-    assign(view, version=3, loads_s=0.0)
+    assign(view, version=3, arrives_in_s=0.0)
     assert view.longest_batch_s(worker) == pytest.approx(2.0)
 
 
@@ -212,5 +219,5 @@ def test_a_worker_that_lacked_a_model_is_asked_once_it_is_to_have_it(view):
     worker = view.workers["w0"]
     view.note_lacking(worker, BIG, NOW_S)
     assert view.expected_finish_s(BIG, NOW_S) is None
-    assign(view, version=2, loads_s=3.0)
+    assign(view, version=2, arrives_in_s=3.0)
     assert view.expected_finish_s(BIG, NOW_S) is not None

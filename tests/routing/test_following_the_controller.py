@@ -57,7 +57,7 @@ def test_a_newer_table_replaces_lanes_and_workers_at_once(fleet):
 def test_images_are_sent_to_wait_where_the_model_is_still_loaded(fleet):
     fleet.route(LIGHT_ONLY)
     assert fleet.told()["model"] == "tiny"
-    fleet.route(LIGHT_ONLY, loads_s=0.2)
+    fleet.route(LIGHT_ONLY, arrives_in_s=0.2)
     assert fleet.told()["model"] == "tiny"
     assert [body.waits_for_model for body in fleet.light.worker.bodies[-2:]] == [False, True]
 

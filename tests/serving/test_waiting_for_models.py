@@ -125,6 +125,29 @@ async def test_who_waits_for_a_model_that_will_not_come_after_all_is_told(
     worker.wait_resident("first")
 
 
+async def test_an_image_may_come_ahead_of_the_assignment(worker: LiveWorker) -> None:
+    with worker.held():
+        old = await send(worker, a_request("first"))
+        new = await send(worker, waiting("second"))
+        await asyncio.to_thread(worker.assign, "second")
+    assert [answer.status for answer in (*await old, *await new)] == [200, 200]
+
+
+async def test_a_load_that_takes_longer_than_the_last_one_is_told(
+    worker: LiveWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_s = worker.status()["models"]["second"]["load_s"]
+    stuck_s = before_s + 1.0
+    monkeypatch.setattr(worker.station._loader, "loading_for_s", lambda model: stuck_s)
+    status = worker.status()
+    assert status["models"]["second"]["load_s"] == pytest.approx(stuck_s)
+    with worker.held():
+        old = await send(worker, a_request("first"))
+        await asyncio.to_thread(worker.assign, "second")
+        assert worker.status()["queue"]["free_in_s"] > 1.0
+    assert [answer.status for answer in await old] == [200]
+
+
 async def test_the_deadline_ends_the_wait(worker: LiveWorker) -> None:
     with worker.held():
         old = await send(worker, a_request("first"))
@@ -174,6 +197,7 @@ async def test_a_model_that_does_not_load_ends_the_wait_with_the_reason(
     assert (answer.status, answer.reason) == (409, "not_resident")
     assert str(models["second"]) in answer.message
     assert [answer.status for answer in await old] == [200]
+    worker.assign("first")  # or the failure would keep `second` out for a while
 
 
 async def test_loading_is_told_without_the_wait_for_what_the_old_model_makes(
@@ -202,7 +226,7 @@ async def test_a_router_sends_images_to_wait_for_the_model_of_the_new_plan(
         with worker.held():
             old = await send(worker, a_request("first"))
             await asyncio.to_thread(worker.assign, "second")
-            router.route([(place, second)], everything, loads_s=1.0)
+            router.route([(place, second)], everything, arrives_in_s=1.0)
             ask = asyncio.to_thread(router.client().images.generate, prompt="a red circle")
             asked = asyncio.create_task(ask)
             await asyncio.to_thread(worker.wait_waiting, 2)

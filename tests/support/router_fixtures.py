@@ -147,7 +147,7 @@ class RouterUnderTest:
         *lanes: Lane,
         plan: dict[str, object] | None = None,
         version: int | None = None,
-        loads_s: float = 0.0,
+        arrives_in_s: float = 0.0,
     ) -> int:
         """Put a routing table, whose workers still load; return the version in force."""
         self.version = self.version + 1 if version is None else version
@@ -160,7 +160,7 @@ class RouterUnderTest:
                     running.address,
                     running.worker.uid,
                     model,
-                    loads_s,
+                    arrives_in_s,
                 )
                 for running, model in workers
             ),

@@ -10,10 +10,19 @@ from dataclasses import replace
 
 from hadis.planning.snapshots import ObservedWorker, Snapshot
 
+SLO_SHARE = 0.25
+"""Of the SLO, the longest that images may wait for a model: they have to be made in time, too."""
 
-def is_quick(longest_swap_s: float, interval_s: float) -> bool:
-    """Whether a swap costs something, and is over before the next control cycle."""
-    return 0.0 < longest_swap_s <= interval_s
+
+def patience_s(interval_s: float, slo_s: float) -> float:
+    """Return how long a swap may take to be quick: it is over before the next control cycle, and
+    while an image that waits for it still has most of its time."""
+    return min(interval_s, SLO_SHARE * slo_s)
+
+
+def is_quick(longest_swap_s: float, within_s: float) -> bool:
+    """Whether a swap costs something, and no more than `within_s`."""
+    return 0.0 < longest_swap_s <= within_s
 
 
 def count_in(snapshot: Snapshot, within_s: float) -> Snapshot:

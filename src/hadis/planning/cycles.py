@@ -126,10 +126,10 @@ def _with_arriving(given: CycleInput) -> CycleInput:
 
     What a swap takes is still what workers said of it before.
     """
-    interval_s = given.cascade.planner.interval_s
-    if not arriving.is_quick(given.longest_swap_s, interval_s):
+    within_s = arriving.patience_s(given.cascade.planner.interval_s, given.cascade.slo_s)
+    if not arriving.is_quick(given.longest_swap_s, within_s):
         return given
-    snapshot = arriving.count_in(given.snapshot, interval_s)
+    snapshot = arriving.count_in(given.snapshot, within_s)
     return replace(given, snapshot=snapshot, swap_s=given.swaps_s)
 
 

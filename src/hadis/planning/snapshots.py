@@ -2,7 +2,7 @@
 
 The shells fill it from `GET /status` of workers and routers (`from_status`), the replay from its
 own books. Whoever does not answer is left out by the shell: a worker in the snapshot counts for
-the plan, also while it loads or swaps; only a ready one gets requests.
+the plan, also while it loads or swaps; only one that is ready, or is about to be, gets requests.
 """
 
 import statistics

@@ -73,8 +73,8 @@ def issue(
 
 
 def _ref(worker: ObservedWorker, model: ModelName | None) -> WorkerRef:
-    loads_s = 0.0 if model is None else worker.arriving_s.get(model, 0.0)
-    return WorkerRef(worker.name, worker.address, worker.uid, model, loads_s)
+    arrives_in_s = 0.0 if model is None else worker.arriving_s.get(model, 0.0)
+    return WorkerRef(worker.name, worker.address, worker.uid, model, arrives_in_s)
 
 
 def _assignment(version: int, model: ModelName | None, plans: Sequence[Plan]) -> Assignment:

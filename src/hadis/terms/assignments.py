@@ -49,16 +49,16 @@ class WorkerRef:
     """Where a worker's one live process is reached, and which model it is assigned.
 
     `address` is "host:port" of its request port; `uid` tells successive processes of one slot
-    apart, so that a reply of a replaced process is recognised as such. `loads_s` is how long the
-    worker takes to load the model once it has made what waits for another one; 0: it has it.
-    Images may be sent all the same, and wait there.
+    apart, so that a reply of a replaced process is recognised as such. `arrives_in_s` is how long
+    the worker takes to load the model once it has made what waits for another one, where it has
+    loaded it before: images may be sent, and wait there. 0: it has the model, or nobody knows when.
     """
 
     name: WorkerName
     address: str
     uid: str
     model: ModelName | None
-    loads_s: float = 0.0
+    arrives_in_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

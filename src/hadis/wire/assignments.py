@@ -80,12 +80,14 @@ class WorkerRefBody(OpenBody):
     address: str
     uid: str
     model: str | None
-    loads_s: Annotated[float, Field(ge=0)] = 0.0
+    arrives_in_s: Annotated[float, Field(ge=0)] = 0.0
 
     def to_terms(self) -> terms.WorkerRef:
         """Return the domain's value."""
         model = None if self.model is None else ModelName(self.model)
-        return terms.WorkerRef(WorkerName(self.name), self.address, self.uid, model, self.loads_s)
+        return terms.WorkerRef(
+            WorkerName(self.name), self.address, self.uid, model, self.arrives_in_s
+        )
 
     @classmethod
     def from_terms(cls, value: terms.WorkerRef) -> Self:
@@ -95,7 +97,7 @@ class WorkerRefBody(OpenBody):
             address=value.address,
             uid=value.uid,
             model=value.model,
-            loads_s=value.loads_s,
+            arrives_in_s=value.arrives_in_s,
         )
 
 

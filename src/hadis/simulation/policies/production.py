@@ -25,7 +25,9 @@ class Hadis:
         longest_s = max(scenario.swap_s.values(), default=0.0)
         self.manner = Manner(
             degrades=True,
-            waits_for_loading=arriving.is_quick(longest_s, scenario.interval_s),
+            waits_for_loading=arriving.is_quick(
+                longest_s, arriving.patience_s(scenario.interval_s, scenario.slo_s)
+            ),
             sees_loading=True,
             follows_swaps=True,
         )
