@@ -102,10 +102,10 @@ class CycleOutput:
 
     `assignments` has an entry for every worker of the snapshot that does not drain, with the
     version at which its own content last changed; deliver it to whoever reports an older one.
-    `routing` holds the workers that are ready, or will be in a moment, and goes to every router that
-    reports an older version; `summary` is its `plan` (the keys of a plan line, and version, mode, demand): it changes from
-    cycle to cycle also while the version stays, and is worth sending then too. `events` are
-    sentences for people, only about what changed in this cycle.
+    `routing` holds the workers that are ready, or will be in a moment, and goes to every router
+    that reports an older version; `summary` is its `plan` (the keys of a plan line, and version,
+    mode, demand): it changes from cycle to cycle also while the version stays, and is worth sending
+    then too. `events` are sentences for people, only about what changed in this cycle.
     """
 
     assignments: Mapping[WorkerName, Assignment]
