@@ -14,7 +14,7 @@ from benchmarks.paper.claims import Story, Verdict
 HEAD = Path(__file__).with_name("head.md")
 WIDTH = 140
 WRAP: Mapping[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-TOOK = "about ten minutes"
+TOOK = "ten to twenty minutes"
 
 
 def write(out: Path, page: Path) -> list[str]:
