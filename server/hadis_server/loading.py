@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 import torch
 
@@ -21,9 +20,10 @@ from hadis.terms.cascades import Cascade, ModelSpec
 from hadis_server import pipelines, residency, sizing
 from hadis_server.agenda import Agenda
 from hadis_server.discriminating import Discriminator
+from hadis_server.holdings import Resident, Weights
 from hadis_server.intake import Intake
 from hadis_server.judging import Judging
-from hadis_server.pipelines import Pipeline, Variant, WeightsKey
+from hadis_server.pipelines import Variant, WeightsKey
 from hadis_server.wording import Reader
 
 log = logging.getLogger(__name__)
@@ -32,26 +32,6 @@ RETRY_S = 30.0
 LEAVING_POLL_S = 0.02
 CLOSING_POLL_S = 0.2
 WARM_UP_STEPS = 2
-
-
-@dataclass(slots=True)
-class Weights:
-    """A set of weights in memory and the tokenizers that read its prompts."""
-
-    pipeline: Pipeline
-    reader: Reader
-    size_bytes: int
-    used_s: float
-    on_device: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Resident:
-    """A model that can be called now."""
-
-    variant: Variant
-    reader: Reader
-
 
 Loaded = Callable[[Variant, float], None]
 """Told what has become resident and the seconds that its loading took."""

@@ -28,9 +28,10 @@ from hadis_server.batching import Preference, Shape
 from hadis_server.calibrating import Calibrator
 from hadis_server.denoising import Denoiser
 from hadis_server.estimating import LatencyBook, Table
+from hadis_server.holdings import Resident
 from hadis_server.intake import Intake
 from hadis_server.jobs import Draining, Job
-from hadis_server.loading import Loader, Resident
+from hadis_server.loading import Loader
 from hadis_server.metrics import Metrics
 from hadis_server.pipelines import Variant
 from hadis_server.settings import CASCADE_DIR_VARIABLE, Settings

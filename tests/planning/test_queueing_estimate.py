@@ -70,6 +70,12 @@ def test_two_workers_are_predicted_within_twelve_percent(
     assert queueing.mean_response_s(arrival_per_s, 2, batch_s) == pytest.approx(want, rel=0.12)
 
 
+@pytest.mark.parametrize("load", [1e-7, 1.0 - 1e-16, 1.0 - 1e-12, 0.9995])
+def test_batches_at_the_edges_of_the_load_have_a_mean(load: float) -> None:
+    mean_s = queueing.mean_response_s(load * 2.0, 1, [0.7, 1.0])
+    assert 0.7 <= mean_s < float("inf")
+
+
 def test_a_pool_that_cannot_keep_up_has_no_mean() -> None:
     assert queueing.mean_response_s(1.5, 1, [0.7]) == float("inf")
     assert queueing.mean_response_s(1.0, 0, [0.7]) == float("inf")

@@ -17,6 +17,8 @@ from hadis.planning.tables import Floats, Ints
 
 MOST_WAITING = 200
 """Where the chain is cut off at the latest: beyond that any useful deadline is missed anyway."""
+FULL = 0.999
+"""A larger load reaches any cut-off; at 1 there is no pole to be found."""
 NEARLY_NOBODY = 1e-9
 NEGLIGIBLE = 1e-9
 """A pool that is busy for less than this share of its time keeps nobody waiting."""
@@ -64,8 +66,8 @@ def _longest(load: float, largest: int) -> int:
     The chance of n falls like z ** -n, where z > 1 solves ln z = load * (z - 1): there the
     generating function of a queue that is served in full batches has its nearest pole.
     """
-    if load >= 1.0:
-        return MOST_WAITING  # smaller batches keep up, the largest does not: rare, and no pole
+    if load > FULL:
+        return MOST_WAITING  # beyond 1 smaller batches keep up where the largest does not
     z = 1.0 / load**2  # right of the solution, from where Newton's steps come down to it
     for _ in range(50):
         before, z = z, z - (math.log(z) - load * (z - 1.0)) / (1.0 / z - load)
