@@ -113,10 +113,10 @@ async def _until_loaded(
     station: Station, body: GenerateBody, arrived_s: float, left: asyncio.Future[None]
 ) -> None:
     """Wait while the model is being loaded, until the deadline or the caller's leaving."""
-    with station.waiting_for(body.model) as guest:
+    with station.waiting_for(body.model) as waiter:
         while True:
             # Taken before looking: what happens after the look ends it.
-            news = asyncio.wrap_future(guest.news)
+            news = asyncio.wrap_future(waiter.news)
             patience_s = body.remaining_s
             if not station.is_coming(body.model):
                 # The table may be here before the assignment, which is sent at the same time.

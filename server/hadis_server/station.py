@@ -23,7 +23,7 @@ from hadis.wire.generation import GenerateBody, QueueState
 from hadis.wire.manifests import Manifests, resolve_paths
 from hadis.wire.reports import ModelState, WorkerStatus
 from hadis_server import hardware, residency
-from hadis_server.awaiting import Doorstep, Guest
+from hadis_server.awaiting import Waiter, Waiters
 from hadis_server.batching import Preference, Shape
 from hadis_server.calibrating import Calibrator
 from hadis_server.denoising import Denoiser
@@ -78,14 +78,14 @@ class Station:
             self._device, share=settings.memory_share
         )
         self._load_s: dict[ModelName, float] = {}
-        self._doorstep = Doorstep()
+        self._waiters = Waiters()
         self._loader = Loader(
             self.intake,
             self._device,
             budget_bytes=budget,
             loaded=self._note_loaded,
             settled=self._note_settled,
-            news=self._doorstep.tell,
+            news=self._waiters.tell,
         )
         self._calibrator = Calibrator(
             self.book, self.intake, offered=self._offers, pad_to=settings.fixed_batch
@@ -115,8 +115,9 @@ class Station:
 
     def may_come(self, model: str) -> bool:
         """Whether the model could be assigned next: a router may hear of it before its worker."""
-        is_known = model in self._names() and self._loader.error(model) is None
-        return is_known and not self.intake.draining and self._loader.resident(model) is None
+        if self.intake.draining or self._loader.resident(model) is not None:
+            return False
+        return model in self._names() and self._loader.error(model) is None
 
     def is_coming(self, model: str) -> bool:
         """Whether the model is assigned and being loaded, or will be once there is room."""
@@ -124,15 +125,15 @@ class Station:
         return model == assigned and self.may_come(model)
 
     @contextmanager
-    def waiting_for(self, model: str) -> Iterator[Guest]:
+    def waiting_for(self, model: str) -> Iterator[Waiter]:
         """Count a request as waiting for a model while the block runs. Raises Overloaded."""
-        waiting = self._doorstep.counts().total() + self.intake.waiting()
+        waiting = self._waiters.counts().total() + self.intake.waiting()
         if waiting >= self.settings.max_waiting:
             raise Overloaded(
                 f"{waiting} requests wait already", retry_after_s=self.queue_state().free_in_s
             )
-        with self._doorstep.waiting_for(model) as guest:
-            yield guest
+        with self._waiters.waiting_for(model) as waiter:
+            yield waiter
 
     def submit(self, body: GenerateBody, *, arrived_s: float | None = None) -> Job:
         """Queue one image. Raises NotResident, Overloaded or Draining.
@@ -177,7 +178,7 @@ class Station:
             if before is not None and before.model != self._assignment.model:
                 self.metrics.swapped()
             self._apply_assignment(self._assignment)
-            self._doorstep.tell()
+            self._waiters.tell()
             log.info("assignment %d: %s %s", body.version, body.role.value, body.model)
         return AssignmentBody.from_terms(self._assignment or body.to_terms())
 
@@ -199,7 +200,7 @@ class Station:
             if spec.name not in self._names():
                 self.metrics.forget_model(spec.name)
         self._follow_models(retry=True)
-        self._doorstep.tell()
+        self._waiters.tell()
 
     def note_end(self, model: str, result: str) -> None:
         """Count how a request ended."""
@@ -238,10 +239,10 @@ class Station:
 
     def queue_state(self) -> QueueState:
         """Return the load that every reply carries."""
-        at_the_door = self._doorstep.counts()
-        later_s = sum(self.intake.expected_s(*each) for each in at_the_door.items())
+        in_front = self._waiters.counts()
+        later_s = sum(self.intake.expected_s(*each) for each in in_front.items())
         return QueueState(
-            waiting=self.intake.waiting() + at_the_door.total(),
+            waiting=self.intake.waiting() + in_front.total(),
             running=self.intake.running(),
             free_in_s=self.intake.free_in_s() + self._arrives_in_s() + later_s,
         )
@@ -272,7 +273,7 @@ class Station:
     def drain(self) -> None:
         """Refuse new jobs; those that were accepted are still made."""
         self.intake.drain()
-        self._doorstep.tell()
+        self._waiters.tell()
 
     def give_up(self) -> None:
         """End every job that is left, as if the worker had refused it."""
@@ -319,7 +320,7 @@ class Station:
         self._calibrator.measure(residents)
 
     def _waiting(self, model: str) -> int:
-        return self.intake.waiting(model) + self._doorstep.counts()[model]
+        return self.intake.waiting(model) + self._waiters.counts()[model]
 
     def _arrives_in_s(self) -> float:
         """Return how long the assigned model still takes to load, by the last time it did."""
